@@ -1,0 +1,44 @@
+//! The one record of truth per socket: the value of the map `SOCKETS` (`bpf_sk_storage`).
+//!
+//! The kernel copies a listener's record into each connection cloned from it and frees the record with the
+//! socket, so nothing leaks and nothing has to be swept. User space never reads it: iterators do.
+
+use crate::record::Owner;
+
+/// What is kept for a socket. Zero is the value of a record that was just made.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Store {
+    /// Socket cookie; 0 = not asked for yet.
+    pub cookie: u64,
+    /// Id of the socket's cgroup; 0 = not read yet.
+    pub cgroup_id: u64,
+    /// When the connection began; 0 = not seen.
+    pub start_ns: u64,
+    /// When it became ESTABLISHED; 0 = not seen.
+    pub established_ns: u64,
+    /// When `state` began; 0 = not seen.
+    pub since_ns: u64,
+    /// The cached verdict, valid for `generation`.
+    pub verdict: u64,
+    /// The filter's generation that `verdict` belongs to; 0 = none.
+    pub generation: u32,
+    /// Inode of the network namespace; 0 = not read yet.
+    pub netns: u32,
+    /// Bits of [`crate::record::flag`] that last.
+    pub flags: u32,
+    /// The remote port, kept for repairs (the kernel wipes it).
+    pub remote_port: u16,
+    /// The state after the last event; 0 = none seen.
+    pub state: u8,
+    /// Zero.
+    pub pad: u8,
+    /// The remote address, kept for repairs.
+    pub remote: [u8; 16],
+    /// Who connected, listens or accepted.
+    pub owner: Owner,
+    /// Who last read, wrote or closed.
+    pub user: Owner,
+}
+
+const _: () = assert!(size_of::<Store>() == 176);

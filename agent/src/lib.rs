@@ -1,0 +1,19 @@
+//! Sockeye's agent: loads the kernel programs, feeds their filters and turns their records into events.
+//!
+//! ```text
+//! host      what this machine is: BTF, capabilities, cgroups, clock      (reads, changes nothing)
+//! filter    what somebody wants to see -> the kernel's sets              (pure)
+//! decode    a record's bytes -> Event                                    (pure)
+//! bpf       the loaded object, its maps, its rings                       (the only module with unsafe)
+//! engine    probes attached, filters in place, snapshot taken: events
+//! doctor    what each tool can and cannot have on this machine, and why
+//! ```
+
+pub mod bpf;
+pub mod decode;
+pub mod doctor;
+pub mod engine;
+pub mod event;
+pub mod filter;
+pub mod host;
+pub mod probes;
