@@ -1,3 +1,52 @@
-//! The project's own tool: `cargo xtask`.
+//! The project's own tool: `cargo xtask`. One module per subcommand, and what they share:
+//!
+//! ```text
+//! process    other programs: started, checked, named when they fail
+//! cargo      cargo's messages: what was built, and where it is
+//! apt        a private apt: Debian's archive without touching this machine's lists
+//! workspace  where things are: the root, the cache
+//! ```
 
-fn main() {}
+mod apt;
+mod build;
+mod cargo;
+mod process;
+mod run;
+mod setup;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Sets up, builds and tests Sockeye")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what building and testing take; says what it did or found
+    Setup(setup::Arguments),
+    /// Build the static binary and print its path
+    Build,
+    /// Build, then run `sockeye` with the arguments after `--`; as root where that loads programs
+    Run(run::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Setup(arguments) => setup::main(&arguments),
+        Command::Build => build::main(),
+        Command::Run(arguments) => run::main(&arguments),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
