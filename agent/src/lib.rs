@@ -15,5 +15,6 @@ pub mod doctor;
 pub mod engine;
 pub mod event;
 pub mod filter;
+pub mod host;
 
 
