@@ -163,6 +163,8 @@ pub enum Initiator {
     Local,
     /// The other side.
     Remote,
+    /// Both at once: the FINs crossed.
+    Both,
     /// The kernel: a timeout or an error.
     Kernel,
     /// Not seen.

@@ -1,0 +1,360 @@
+//! A record's bytes become an [`Event`]: pure, without allocation, and never a panic.
+//!
+//! The bytes come from this machine's kernel programs, yet lengths are checked like foreign input: a program
+//! and a decoder of different builds must be told apart by an error, not by strange events. What the record
+//! marks as unknown becomes `None` here, and nowhere later.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+
+use agent_common::record::{self, Header, Owner, RecordType, Relation, Socket, flag};
+use zerocopy::FromBytes;
+
+use crate::event::{
+    Comm, Event, EventKind, Family, IdentitySource, Kinds, Process, Role, StateChange, TcpState,
+};
+
+mod close;
+mod failure;
+#[cfg(test)]
+mod tests;
+
+/// What a record does not say and the event needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Context {
+    /// Wall clock minus CLOCK_BOOTTIME, in nanoseconds.
+    pub wall_offset_ns: i64,
+    /// Inode of the host's network namespace, where it is known.
+    pub host_netns: Option<u32>,
+    /// Id of the v2 hierarchy's root cgroup, which places nobody: 1 on every kernel so far.
+    pub root_cgroup: u64,
+}
+
+/// A record, understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decoded {
+    /// What happened.
+    pub event: Event,
+    /// The conjunctions that accept it.
+    pub verdict: u64,
+}
+
+/// Why bytes are no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Not even a header.
+    #[error("record of {length} bytes is shorter than its header of {header}")]
+    Short {
+        /// What there is.
+        length: usize,
+        /// What a header takes.
+        header: usize,
+    },
+    /// Kernel programs of another build.
+    #[error("record type {number} is unknown")]
+    Type {
+        /// The header's number.
+        number: u8,
+    },
+    /// Kernel programs of another build.
+    #[error("{record:?} record of {length} bytes, expected {expected}")]
+    Length {
+        /// The type.
+        record: RecordType,
+        /// What there is.
+        length: usize,
+        /// What this build knows.
+        expected: usize,
+    },
+    /// The header contradicts the ring.
+    #[error("{record:?} record says that it has {stated} bytes, but {length} are there")]
+    StatedLength {
+        /// The type.
+        record: RecordType,
+        /// What the header says.
+        stated: u16,
+        /// What there is.
+        length: usize,
+    },
+    /// No TCP state has this number.
+    #[error("TCP state {number} is unknown")]
+    State {
+        /// The record's number.
+        number: u8,
+    },
+}
+
+/// Reads one record. Its length must be exactly that of its type.
+///
+/// # Errors
+/// Where the bytes are no record of this build.
+pub fn decode(bytes: &[u8], context: &Context) -> Result<Decoded, DecodeError> {
+    let (header, _) = Header::read_from_prefix(bytes)
+        .map_err(|_| DecodeError::Short { length: bytes.len(), header: size_of::<Header>() })?;
+    let event = match record_type(header.record)? {
+        RecordType::Transition => transition(&read(bytes, RecordType::Transition, &header)?, context),
+        RecordType::Connection => connection(&read(bytes, RecordType::Connection, &header)?, context),
+        RecordType::SyscallConnect => {
+            Ok(syscall_connect(&read(bytes, RecordType::SyscallConnect, &header)?, context))
+        }
+        RecordType::Snapshot => snapshot(&read(bytes, RecordType::Snapshot, &header)?, context),
+    }?;
+    Ok(Decoded { event, verdict: header.verdict })
+}
+
+fn record_type(number: u8) -> Result<RecordType, DecodeError> {
+    [RecordType::Transition, RecordType::Connection, RecordType::SyscallConnect, RecordType::Snapshot]
+        .into_iter()
+        .find(|record| *record as u8 == number)
+        .ok_or(DecodeError::Type { number })
+}
+
+fn read<T: FromBytes>(bytes: &[u8], record: RecordType, header: &Header) -> Result<T, DecodeError> {
+    let length = bytes.len();
+    let value = T::read_from_bytes(bytes).map_err(|_| DecodeError::Length {
+        record,
+        length,
+        expected: size_of::<T>(),
+    })?;
+    if usize::from(header.len) != length {
+        return Err(DecodeError::StatedLength { record, stated: header.len, length });
+    }
+    Ok(value)
+}
+
+fn transition(record: &record::Transition, context: &Context) -> Result<Event, DecodeError> {
+    let mut event = socket_event(&record.header, &record.socket, context)?;
+    event.process = process(&record.owner);
+    event.identity_source = identity_source(&event, context);
+    Ok(event)
+}
+
+fn connection(record: &record::Connection, context: &Context) -> Result<Event, DecodeError> {
+    let mut event = socket_event(&record.header, &record.socket, context)?;
+    event.owner = process(&record.owner);
+    event.user = process(&record.user).filter(|user| user.relation == Relation::User);
+    event.process = event.user.or(event.owner);
+    event.identity_source = identity_source(&event, context);
+
+    let counters = close::counters(&record.header, &record.counters);
+    if event.kinds.has(EventKind::ConnectFailed) {
+        let failure = failure::of_socket(&record.header, &record.socket, counters.as_ref());
+        event.connect_latency = failure.elapsed;
+        event.failure = Some(failure);
+    }
+    if event.kinds.has(EventKind::Close) {
+        event.close = Some(close::close(&record.header, &record.socket, counters.as_ref()));
+        event.payload =
+            counters.as_ref().map(|counters| close::payload(&record.header, &record.socket, counters));
+        event.counters = counters;
+    }
+    Ok(event)
+}
+
+fn snapshot(record: &record::Snapshot, context: &Context) -> Result<Event, DecodeError> {
+    let mut event = socket_event(&record.header, &record.socket, context)?;
+    event.process = process(&record.owner);
+    event.identity_source = identity_source(&event, context);
+    // The flag of this name lasts as long as the socket does; only this record is the snapshot itself. It
+    // is the one event that has a state without a change: both ends are the state that was found.
+    event.synthetic = true;
+    event.state = state_change(&record.header, &record.socket)?;
+    Ok(event)
+}
+
+fn syscall_connect(record: &record::SyscallConnect, context: &Context) -> Event {
+    let header = &record.header;
+    let mut event = blank(header, context);
+    let failure = failure::of_syscall(record.error, record.elapsed_ns);
+    event.cookie = known(record.cookie);
+    event.cgroup_id = known(record.cgroup_id);
+    event.netns = known(record.netns);
+    let (family, address) = shown(record.remote);
+    event.family = family;
+    // Port 0 can be asked for, and here it is what was asked for.
+    event.remote = Some(SocketAddr::new(address, record.remote_port));
+    event.role = Role::Client;
+    event.process = process(&record.owner);
+    event.owner = event.process;
+    event.start_ns = header.time_ns.checked_sub(record.elapsed_ns).and_then(known);
+    event.connect_latency = failure.elapsed;
+    event.failure = Some(failure);
+    event.identity_source = identity_source(&event, context);
+    event
+}
+
+/// What every record's header says, and nothing else.
+fn blank(header: &Header, context: &Context) -> Event {
+    let has = |bit| header.flags & bit != 0;
+    Event {
+        kinds: Kinds(header.kinds),
+        boot_ns: header.time_ns,
+        wall_ns: header.time_ns.saturating_add_signed(context.wall_offset_ns),
+        cpu: header.cpu,
+        cookie: None,
+        netns: None,
+        cgroup_id: None,
+        identity_source: IdentitySource::Unknown,
+        family: if has(flag::SOCKET_V6) { Family::V6 } else { Family::V4 },
+        socket_v6: has(flag::SOCKET_V6),
+        local: None,
+        local_port: None,
+        remote: None,
+        role: Role::Unknown,
+        state: None,
+        process: None,
+        owner: None,
+        user: None,
+        start_ns: None,
+        connect_latency: None,
+        syn_retransmits: None,
+        backlog: None,
+        failure: None,
+        close: None,
+        counters: None,
+        payload: None,
+        start_unknown: has(flag::START_UNKNOWN),
+        gap: has(flag::GAP),
+        repaired: has(flag::REPAIRED),
+        synthetic: false,
+    }
+}
+
+fn socket_event(header: &Header, socket: &Socket, context: &Context) -> Result<Event, DecodeError> {
+    let mut event = blank(header, context);
+    let has = |bit| header.flags & bit != 0;
+    event.cookie = known(socket.cookie);
+    event.cgroup_id = known(socket.cgroup_id);
+    event.netns = known(socket.netns);
+    addresses(&mut event, header, socket);
+    let state = state_change(header, socket)?;
+    event.role = role(header.flags, state);
+    // A record without a transition (an accept) has the state it found at both ends.
+    event.state = state.filter(|state| state.old != state.new);
+    event.start_ns = known(socket.start_ns);
+    if has(flag::BACKLOG) {
+        event.backlog = Some((socket.backlog, socket.max_backlog));
+    }
+    // Read where SYN_SENT ends and kept nowhere: in any other record it means nothing.
+    if event.state.is_some_and(|state| state.old == TcpState::SynSent) {
+        event.syn_retransmits = Some(u32::from(socket.syn_retransmits));
+    }
+    if has(flag::ACTIVE) {
+        event.connect_latency = between(known(socket.start_ns), known(socket.established_ns));
+    }
+    Ok(event)
+}
+
+/// The states that the record names, and how long the old one lasted.
+fn state_change(header: &Header, socket: &Socket) -> Result<Option<StateChange>, DecodeError> {
+    if socket.old_state == 0 && socket.new_state == 0 {
+        return Ok(None);
+    }
+    let state = |number| TcpState::from_number(number).ok_or(DecodeError::State { number });
+    let (old, new) = (state(socket.old_state)?, state(socket.new_state)?);
+    // After a gap `old_since_ns` belongs to the state that the engine knew, not to the one that ended; and
+    // a repaired event has the time of the repair.
+    let guessed = header.flags & flag::GAP != 0 && socket.stored_state != socket.old_state;
+    let late = header.flags & flag::REPAIRED != 0;
+    let in_old = if guessed || late || old == new {
+        None
+    } else {
+        between(known(socket.old_since_ns), Some(header.time_ns))
+    };
+    Ok(Some(StateChange { old, new, in_old }))
+}
+
+fn role(flags: u32, state: Option<StateChange>) -> Role {
+    match (flags & flag::ACTIVE != 0, flags & flag::PASSIVE != 0) {
+        (true, false) => Role::Client,
+        (false, true) => Role::Server,
+        (false, false) if state.is_some_and(|s| s.old == TcpState::Listen || s.new == TcpState::Listen) => {
+            Role::Server
+        }
+        _ => Role::Unknown,
+    }
+}
+
+/// Both ends, and the family that they are shown in.
+fn addresses(event: &mut Event, header: &Header, socket: &Socket) {
+    let no_peer = header.flags & flag::NO_PEER != 0 || socket.remote_port == 0;
+    let (remote_family, remote) = shown(socket.remote);
+    if !no_peer && !remote.is_unspecified() {
+        event.remote = Some(SocketAddr::new(remote, socket.remote_port));
+    }
+    event.local_port = known(socket.local_port);
+
+    let (local_family, local) = shown(socket.local);
+    if socket.local == [0; 16] {
+        // An AF_INET6 socket that has not chosen its source: what the peer is says what it will be. An
+        // AF_INET socket never has sixteen zeros, so there nothing was read.
+        if event.remote.is_some() {
+            event.family = remote_family;
+        }
+        if event.socket_v6 {
+            event.local = Some(match event.family {
+                Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            });
+        }
+    } else {
+        event.family = local_family;
+        event.local = Some(local);
+    }
+    // By the time of a repair the kernel has wiped the address: unspecified means that it is not known.
+    if event.repaired && event.local.is_some_and(|local| local.is_unspecified()) {
+        event.local = None;
+    }
+}
+
+/// An address as it is shown: v4-mapped ones as IPv4.
+fn shown(address: [u8; 16]) -> (Family, IpAddr) {
+    let address = Ipv6Addr::from(address);
+    match address.to_ipv4_mapped() {
+        Some(v4) => (Family::V4, IpAddr::V4(v4)),
+        None => (Family::V6, IpAddr::V6(address)),
+    }
+}
+
+fn process(owner: &Owner) -> Option<Process> {
+    let relation = Relation::from_number(owner.relation);
+    // Process 0 is the idle task: it owns no socket, whatever a record says.
+    if relation == Relation::Unknown || owner.pid == 0 {
+        return None;
+    }
+    Some(Process {
+        pid: owner.pid,
+        tid: owner.tid,
+        uid: owner.uid,
+        comm: Comm(owner.comm),
+        mntns: known(owner.mntns),
+        start_ns: known(owner.start_ns),
+        relation,
+    })
+}
+
+fn identity_source(event: &Event, context: &Context) -> IdentitySource {
+    if event.cgroup_id.is_some_and(|id| id != context.root_cgroup) {
+        IdentitySource::SocketCgroup
+    } else if event.process.is_some() {
+        IdentitySource::Process
+    } else {
+        match (event.netns, context.host_netns) {
+            (Some(netns), Some(host)) if netns == host => IdentitySource::Host,
+            (Some(_), Some(_)) => IdentitySource::Netns,
+            _ => IdentitySource::Unknown,
+        }
+    }
+}
+
+/// A number for which the record's 0 means "unknown".
+fn known<T: Default + PartialEq>(value: T) -> Option<T> {
+    (value != T::default()).then_some(value)
+}
+
+/// The time between two moments; unknown where one of them is, or where they run backwards.
+fn between(from_ns: Option<u64>, to_ns: Option<u64>) -> Option<Duration> {
+    to_ns?.checked_sub(from_ns?).map(Duration::from_nanos)
+}
