@@ -1,7 +1,7 @@
 //! Where a member is: follows a path of names through structs, unions, anonymous members and arrays.
 
 use super::{
-    Btf,
+    Btf, MAX_DEPTH,
     section::{Kind, RawMember, Type},
 };
 
@@ -114,7 +114,7 @@ fn walk(btf: &Btf, root: u32, steps: &[Step<'_>]) -> Option<Member> {
         let at = btf.proper(id)?;
         match step {
             Step::Member(name) => {
-                let (raw, before) = find(btf, at, name, &mut { MAX_LOOKS })?;
+                let (raw, before) = find(btf, at, name, 0, &mut { MAX_LOOKS })?;
                 bits = bits.checked_add(before)?.checked_add(raw.bit_offset)?;
                 id = raw.target;
                 bitfield = width(btf, &raw)?;
@@ -144,13 +144,13 @@ fn walk(btf: &Btf, root: u32, steps: &[Step<'_>]) -> Option<Member> {
     })
 }
 
-/// How many members are looked at for one name. The kernel's largest structs have a few hundred; broken data
-/// may nest anonymous structs in themselves.
+/// How many members are looked at for one name. The kernel's largest structs have a few hundred; in broken
+/// data an anonymous struct may stand in itself many times over.
 const MAX_LOOKS: u32 = 5_000;
 
 /// The member with a name, also inside anonymous members, and the bits before the struct it stands in.
-fn find(btf: &Btf, at: Type<'_>, name: &str, looks: &mut u32) -> Option<(RawMember, u32)> {
-    if !at.kind.is_composite() {
+fn find(btf: &Btf, at: Type<'_>, name: &str, depth: usize, looks: &mut u32) -> Option<(RawMember, u32)> {
+    if !at.kind.is_composite() || depth > MAX_DEPTH {
         return None;
     }
     at.members().find_map(|raw| {
@@ -158,7 +158,7 @@ fn find(btf: &Btf, at: Type<'_>, name: &str, looks: &mut u32) -> Option<(RawMemb
         if raw.name != 0 && btf.string(raw.name) != Some("") {
             return (btf.string(raw.name) == Some(name)).then_some((raw, 0));
         }
-        let (found, before) = find(btf, btf.proper(raw.target)?, name, looks)?;
+        let (found, before) = find(btf, btf.proper(raw.target)?, name, depth + 1, looks)?;
         Some((found, before.checked_add(raw.bit_offset)?))
     })
 }

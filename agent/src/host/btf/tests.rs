@@ -1,6 +1,9 @@
 //! The resolver against the types of real kernels, against btf-rs, and against types made at random.
 
+mod judge;
 mod kernels;
+mod random;
+mod writer;
 
 use std::path::PathBuf;
 
