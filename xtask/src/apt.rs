@@ -19,35 +19,33 @@ pub struct Apt {
 }
 
 impl Apt {
-    /// Uses the lists in `folder` if they are there for the same suites, else gets them.
-    pub fn open(folder: &Path, suites: &[&str]) -> Result<Self> {
+    /// Uses the lists in `folder` if they are there for the same suites and nobody wants them anew, else gets them.
+    pub fn open(folder: &Path, suites: &[&str], anew: bool) -> Result<Self> {
         let apt = Self { folder: folder.to_owned() };
         let sources = sources(&archive()?, suites);
-        let current = fs::read_to_string(apt.sources()).is_ok_and(|text| text == sources);
-        if !current || !apt.has_lists() {
-            // Written after the update: what was interrupted is done again.
+        let current = fs::read_to_string(apt.complete()).is_ok_and(|text| text == sources);
+        if anew || !current {
             apt.update(&sources)?;
         }
         Ok(apt)
     }
 
-    /// Gets the lists anew.
     fn update(&self, sources: &str) -> Result<()> {
         for folder in ["lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(self.folder.join(folder))
                 .with_context(|| format!("cannot make {}", self.folder.join(folder).display()))?;
         }
-        let path = self.sources();
+        let path = self.folder.join("sources.list");
         fs::write(&path, sources).with_context(|| format!("cannot write {}", path.display()))?;
         // One suite that is gone (they move to another archive when they are old) fails the whole update,
         // though the others' lists are there afterwards.
         let result = process::output(self.command("apt-get").args(["-qq", "update"]));
         if !self.has_lists() {
-            let _ = fs::remove_file(&path);
             result.context("no package lists from Debian's archive")?;
             bail!("apt-get update gave no package lists in {}", self.folder.display());
         }
-        Ok(())
+        // Written last: an update that was interrupted is done again.
+        fs::write(self.complete(), sources).context("cannot write into the cache")
     }
 
     /// All package names that begin so.
@@ -82,8 +80,8 @@ impl Apt {
         Ok(())
     }
 
-    fn sources(&self) -> PathBuf {
-        self.folder.join("sources.list")
+    fn complete(&self) -> PathBuf {
+        self.folder.join("complete")
     }
 
     fn has_lists(&self) -> bool {

@@ -13,6 +13,7 @@ mod cargo;
 mod process;
 mod run;
 mod setup;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -34,6 +35,8 @@ enum Command {
     Build,
     /// Build, then run `sockeye` with the arguments after `--`; as root where that loads programs
     Run(run::Arguments),
+    /// Run a command or the live tests in a virtual machine under a kernel of Debian's archive
+    Vm(vm::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Command::Setup(arguments) => setup::main(&arguments),
         Command::Build => build::main(),
         Command::Run(arguments) => run::main(&arguments),
+        Command::Vm(arguments) => vm::main(&arguments),
     };
     match result {
         Ok(code) => code,

@@ -23,3 +23,8 @@ pub fn cache(name: &str) -> Result<PathBuf> {
     fs::create_dir_all(&path).with_context(|| format!("cannot make the cache folder {}", path.display()))?;
     Ok(path)
 }
+
+/// Cargo's target folder.
+pub fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}

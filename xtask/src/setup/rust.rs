@@ -90,7 +90,7 @@ fn source_from_debian(library: &Path) -> Result<()> {
         .lines()
         .find_map(|line| line.strip_prefix("release: "))
         .context("rustc -vV has no release")?;
-    let apt = Apt::open(&workspace::cache("apt-rust-src")?, &SUITES)?;
+    let apt = Apt::open(&workspace::cache("apt-rust-src")?, &SUITES, false)?;
     let versions = apt.versions("rust-src")?;
     // Debian's versions look like 1.95.0+dfsg1-1~bpo13+1.
     let version = versions.iter().find(|version| version.split(['+', '-']).next() == Some(release));

@@ -1,0 +1,95 @@
+//! `cargo xtask vm`: a command, or the live tests, under a kernel of Debian's archive in QEMU.
+
+mod guest;
+mod initramfs;
+mod kernel;
+mod qemu;
+
+use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::{Context as _, Result};
+
+pub use self::{guest::Guest, kernel::Series};
+use crate::{build, workspace};
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The kernel's series: 5.10, 6.1, 6.12, 6.18 …, or newest
+    kernel: Series,
+    /// The kernel's lockdown mode
+    #[arg(long, value_parser = ["none", "integrity", "confidentiality"], default_value = "none")]
+    lockdown: String,
+    /// Seconds that the command may take
+    #[arg(long, default_value_t = 900, value_name = "SECONDS")]
+    limit: u64,
+    /// Put a file or folder into the guest, by default into /root
+    #[arg(long = "file", value_name = "PATH[:PATH IN THE GUEST]")]
+    files: Vec<String>,
+    /// Look for a newer kernel of the series, too
+    #[arg(long)]
+    update: bool,
+    /// What to run: one word is a line for the shell, more are a program and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+pub fn main(arguments: &Arguments) -> Result<ExitCode> {
+    let sockeye = build::sockeye()?;
+    if arguments.update {
+        kernel::get(arguments.kernel, true)?;
+    }
+    let mut guest = Guest::new(&arguments.command).with_file(&sockeye, "/usr/bin/sockeye");
+    for file in &arguments.files {
+        let (from, to) = file.split_once(':').map_or((file.as_str(), None), |(from, to)| (from, Some(to)));
+        let from = PathBuf::from(from);
+        let name = from.file_name().with_context(|| format!("{file}: no file name"))?.to_string_lossy();
+        guest = guest.with_file(&from, &to.map_or_else(|| format!("/root/{name}"), str::to_owned));
+    }
+    let boot = Boot {
+        series: arguments.kernel,
+        lockdown: arguments.lockdown.clone(),
+        limit: Duration::from_secs(arguments.limit),
+    };
+    let status = boot.run(&guest, |line| println!("{line}"))?;
+    Ok(ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX)))
+}
+
+/// Which kernel, and how.
+pub struct Boot {
+    pub series: Series,
+    /// `none`, `integrity` or `confidentiality`.
+    pub lockdown: String,
+    /// How long the command may take.
+    pub limit: Duration,
+}
+
+impl Boot {
+    /// Boots a guest, gives its lines to `line`, and returns the exit status of its command.
+    pub fn run(&self, guest: &Guest, line: impl FnMut(&str)) -> Result<i32> {
+        let kernel = kernel::get(self.series, false)?;
+        let folder = workspace::target().join("vm");
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        // By process: two of them may run the same kernel at the same time.
+        let name = format!("{}-{}-{}", self.series, self.lockdown, std::process::id());
+        let initramfs = folder.join(format!("{name}.cpio"));
+        let console = folder.join(format!("{name}.console"));
+        fs::write(&initramfs, guest.initramfs(&kernel)?)
+            .with_context(|| format!("cannot write {}", initramfs.display()))?;
+        let append =
+            if self.lockdown == "none" { String::new() } else { format!("lockdown={}", self.lockdown) };
+        let machine = qemu::Machine {
+            kernel: &kernel,
+            initramfs: &initramfs,
+            console: &console,
+            append: &append,
+            limit: self.limit,
+        };
+        let result = machine.run(line);
+        // Large and of no use afterwards; the console of a failure is.
+        let _ = fs::remove_file(&initramfs);
+        if result.is_ok() {
+            let _ = fs::remove_file(&console);
+        }
+        result
+    }
+}

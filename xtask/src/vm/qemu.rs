@@ -1,0 +1,186 @@
+//! QEMU with software emulation: boots a guest, passes its lines on, knows how it ended.
+
+use std::{
+    collections::VecDeque,
+    fs,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, ChildStdout, Command, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{process, vm::kernel::Kernel};
+
+/// Marks in the guest's output, written by its init.
+const UP: &str = "sockeye-vm: up ";
+const EXIT: &str = "sockeye-vm: exit ";
+
+/// A guest is up within seconds; one that is not by then never will be.
+const BOOT_LIMIT: Duration = Duration::from_secs(120);
+
+/// About one boot in a hundred dies early, because multi-threaded emulation loses a race with the kernel's
+/// patching of its own text ("Oops: int3"). Only those are tried again: after the init every failure counts.
+const BOOTS: usize = 3;
+
+/// How much of the console an error shows.
+const CONSOLE_LINES: usize = 25;
+
+/// The machine to boot.
+pub struct Machine<'a> {
+    pub kernel: &'a Kernel,
+    /// The initramfs.
+    pub initramfs: &'a Path,
+    /// A file for the kernel's console.
+    pub console: &'a Path,
+    /// More words for the kernel's command line.
+    pub append: &'a str,
+    /// How long the command may take.
+    pub limit: Duration,
+}
+
+/// How one boot ended.
+enum End {
+    /// The command's exit status.
+    Exit(i32),
+    /// QEMU ended, or the guest did not come up, before the init had started.
+    NotUp,
+    /// The kernel died or was reset while the command ran.
+    Died,
+    /// The limit was over.
+    TooLong,
+}
+
+impl Machine<'_> {
+    /// Boots, gives every line of the command to `line`, and returns the command's exit status.
+    pub fn run(&self, mut line: impl FnMut(&str)) -> Result<i32> {
+        let mut what = "did not come up";
+        for boot in 1..=BOOTS {
+            match self.boot(&mut line)? {
+                End::Exit(status) => return Ok(status),
+                End::NotUp if boot < BOOTS => {
+                    eprintln!("kernel {}: the guest died before its init, trying again", self.kernel.release);
+                    continue;
+                }
+                End::NotUp => {}
+                End::Died => what = "died",
+                End::TooLong => what = "took too long",
+            }
+            break;
+        }
+        bail!(
+            "kernel {}: the guest {what}; the last of its console ({}):\n{}",
+            self.kernel.release,
+            self.console.display(),
+            self.last_of_console()
+        )
+    }
+
+    fn boot(&self, line: &mut impl FnMut(&str)) -> Result<End> {
+        let mut qemu = self.start()?;
+        let stdout = qemu.0.stdout.take().context("QEMU has no stdout")?;
+        let lines = read_lines(stdout);
+        let mut up = false;
+        let mut deadline = Instant::now() + BOOT_LIMIT;
+        loop {
+            let text = match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(text) => text,
+                Err(RecvTimeoutError::Timeout) => return Ok(if up { End::TooLong } else { End::NotUp }),
+                Err(RecvTimeoutError::Disconnected) if up => return Ok(End::Died),
+                Err(RecvTimeoutError::Disconnected) => {
+                    let status = qemu.0.wait().context("cannot wait for QEMU")?;
+                    if !status.success() {
+                        bail!("QEMU failed ({status}); its words are above");
+                    }
+                    return Ok(End::NotUp);
+                }
+            };
+            if !up {
+                up = text.starts_with(UP);
+                deadline = Instant::now() + if up { self.limit } else { BOOT_LIMIT };
+                continue;
+            }
+            // The command's last line may lack its end.
+            match text.split_once(EXIT) {
+                Some((rest, status)) => {
+                    if !rest.is_empty() {
+                        line(rest);
+                    }
+                    let status = status.trim().parse().context("the guest's init wrote no exit status")?;
+                    return Ok(End::Exit(status));
+                }
+                None => line(&text),
+            }
+        }
+    }
+
+    fn start(&self) -> Result<Running> {
+        let program = process::find("qemu-system-x86_64")
+            .context("qemu-system-x86_64 is missing (Debian package qemu-system-x86)")?;
+        let child = Command::new(program)
+            // Without cx16: emulated cmpxchg16b makes 6.12 panic in kmalloc now and then.
+            .args(["-accel", "tcg,thread=multi", "-cpu", "max,-cx16", "-smp", "2", "-m", "2G"])
+            .args(["-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-no-reboot"])
+            .args(["-serial", &format!("file:{}", self.console.display()), "-serial", "stdio"])
+            .args(["-device", "virtio-rng-pci"])
+            .arg("-kernel")
+            .arg(&self.kernel.image)
+            .arg("-initrd")
+            .arg(self.initramfs)
+            .arg("-append")
+            .arg(format!(
+                "console=ttyS0 quiet loglevel=4 panic=-1 oops=panic random.trust_cpu=on mitigations=off nokaslr \
+                 tsc=reliable {}",
+                self.append
+            ))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start QEMU")?;
+        Ok(Running(child))
+    }
+
+    fn last_of_console(&self) -> String {
+        let text = fs::read(self.console).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let mut last = VecDeque::new();
+        for line in text.lines().map(|line| line.trim_matches('\r')).filter(|line| !line.trim().is_empty()) {
+            if last.len() == CONSOLE_LINES {
+                last.pop_front();
+            }
+            last.push_back(line);
+        }
+        last.make_contiguous().join("\n")
+    }
+}
+
+/// A QEMU that ends when nobody holds it any more.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The guest's lines, from a thread of their own: reading a pipe has no time limit.
+fn read_lines(stdout: ChildStdout) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        let mut reader = BufReader::new(stdout);
+        let mut bytes = Vec::new();
+        while reader.read_until(b'\n', &mut bytes).is_ok_and(|count| count > 0) {
+            let text = String::from_utf8_lossy(&bytes);
+            if sender.send(text.trim_end_matches(['\n', '\r']).to_owned()).is_err() {
+                return;
+            }
+            bytes.clear();
+        }
+    });
+    receiver
+}
