@@ -1,6 +1,6 @@
 //! The layout of the kernel's filter.
 //!
-//! Up to 64 conjunctions are live at once, each a bit of a `u64` (a "set"). For each dimension a map gives
+//! Each conjunction that is live is a bit of a `u64` (a "set"). For each dimension a map gives
 //! the set that accepts a value; [`FilterConfig::free`] holds the conjunctions that do not care. The
 //! verdict for a socket is the AND over the dimensions in use, for an event also with the set of its kind.
 
@@ -8,8 +8,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::kind::MAX_KINDS;
 
-/// How many conjunctions fit.
-pub const MAX_CONJUNCTIONS: usize = 64;
+/// How many bits a set has, for conjunctions and the guards of subscriptions together.
+pub const BITS: usize = 64;
 
 /// A dimension with a map of its own: the map's values are sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,40 +85,36 @@ impl Dimension {
     }
 }
 
-/// A subscription's conjunctions: it gets an event that one of `allow` accepts and none of `deny`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct Subscription {
-    /// Conjunctions that let an event in.
-    pub allow: u64,
-    /// Conjunctions that keep it out, whatever `allow` says.
-    pub deny: u64,
-}
-
 /// The filter's fixed part: map `FILTER`, an array of two of which `generation & 1` names the live one.
+///
+/// Each subscription has a field of its own in the sets: consecutive bits, one per conjunction (those of its
+/// allow list and of its deny list), and above them one guard bit that is no conjunction. Adding the field of
+/// ones to the accepted bits carries into the guard exactly where one of them is set, for all subscriptions
+/// at once: see [`FilterConfig::subscribers`]. A loop over 64 subscriptions would cost a hundred times as
+/// much, and the verifier's patience.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct FilterConfig {
     /// Conjunctions of all allow lists.
     pub allow: u64,
-    /// Conjunctions of all deny lists; 0 spares the look at each subscription.
+    /// Conjunctions of all deny lists.
     pub deny: u64,
+    /// The guard bit of each subscription.
+    pub guards: u64,
     /// For each dimension the conjunctions that do not look at it.
     pub free: [u64; DIMENSIONS],
     /// The conjunctions that accept IPv4 and IPv6.
     pub family: [u64; 2],
-    /// For each event kind the conjunctions that accept it.
+    /// For each event kind the conjunctions that accept it; 0 for kinds that nobody wants.
     pub kinds: [u64; MAX_KINDS],
-    /// The subscriptions; only the first [`FilterConfig::subscriptions`] count.
-    pub subscription: [Subscription; MAX_CONJUNCTIONS],
-    /// How many of `subscription` are in use; looked at only where `deny` is not 0.
-    pub subscriptions: u32,
     /// Bits of the dimensions that some conjunction looks at.
     pub used: u32,
     /// Bits of the event kinds that somebody wants.
     pub wanted: u32,
     /// Goes up with each change; a socket's cached verdict of another generation is stale. Never 0.
     pub generation: u32,
+    /// Zero.
+    pub pad: u32,
 }
 
 impl FilterConfig {
@@ -126,16 +122,60 @@ impl FilterConfig {
     pub const EMPTY: Self = Self {
         allow: 0,
         deny: 0,
+        guards: 0,
         free: [0; DIMENSIONS],
         family: [0; 2],
         kinds: [0; MAX_KINDS],
-        subscription: [Subscription { allow: 0, deny: 0 }; MAX_CONJUNCTIONS],
-        subscriptions: 0,
         used: 0,
         wanted: 0,
         generation: 1,
+        pad: 0,
     };
+
+    /// The guard bits of the subscriptions that one of the conjunctions in `set` allows and none denies.
+    #[inline(always)]
+    pub const fn subscribers(&self, set: u64) -> u64 {
+        let ones = (self.allow | self.deny) & !self.guards;
+        let allowed = (set & self.allow).wrapping_add(ones);
+        let denied = (set & self.deny).wrapping_add(ones);
+        allowed & !denied & self.guards
+    }
 }
 
 /// The key of the address tries: an IPv6 or v4-mapped address, most significant byte first.
 pub type AddressKey = [u8; 16];
+
+#[cfg(test)]
+mod tests {
+    use super::FilterConfig;
+
+    /// Two subscriptions: bits 0 and 1 allow, 2 denies, 3 guards; bit 4 allows, 5 guards.
+    const TWO: FilterConfig =
+        FilterConfig { allow: 0b01_0011, deny: 0b00_0100, guards: 0b10_1000, ..FilterConfig::EMPTY };
+
+    #[test]
+    fn a_subscription_gets_what_one_conjunction_allows_and_none_denies() {
+        let cases = [
+            (0b00_0000, 0b00_0000),
+            (0b00_0001, 0b00_1000),
+            (0b00_0010, 0b00_1000),
+            (0b00_0011, 0b00_1000),
+            (0b00_0100, 0b00_0000),
+            (0b00_0101, 0b00_0000),
+            (0b00_0111, 0b00_0000),
+            (0b01_0000, 0b10_0000),
+            (0b01_0101, 0b10_0000),
+            (0b01_0001, 0b10_1000),
+        ];
+        for (set, expected) in cases {
+            assert_eq!(TWO.subscribers(set), expected, "set {set:#08b}");
+        }
+    }
+
+    #[test]
+    fn the_highest_subscription_may_use_the_highest_bit_as_its_guard() {
+        let last = FilterConfig { allow: 1 << 62, guards: 1 << 63, ..FilterConfig::EMPTY };
+        assert_eq!(last.subscribers(1 << 62), 1 << 63);
+        assert_eq!(last.subscribers(0), 0);
+    }
+}

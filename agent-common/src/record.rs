@@ -117,9 +117,10 @@ pub struct Owner {
 pub struct Header {
     /// When it happened, nanoseconds of CLOCK_BOOTTIME.
     pub time_ns: u64,
-    /// The conjunctions that accept the event.
+    /// The conjunctions that accept the socket, whatever the event's kind.
     pub verdict: u64,
-    /// Bits of the event kinds that the record stands for and somebody wants.
+    /// Bits of the event kinds that the record stands for and somebody wants. Who gets which follows from
+    /// `verdict` and the filter's set of the kind.
     pub kinds: u32,
     /// Bits of [`flag`].
     pub flags: u32,

@@ -33,6 +33,10 @@ pub struct Store {
     pub state: u8,
     /// Zero.
     pub pad: u8,
+    /// Accept queue length when the connection was cloned from its listener (with `flag::BACKLOG`).
+    pub backlog: u32,
+    /// The listener's limit at that time.
+    pub max_backlog: u32,
     /// The remote address, kept for repairs.
     pub remote: [u8; 16],
     /// Who connected, listens or accepted.
@@ -41,4 +45,4 @@ pub struct Store {
     pub user: Owner,
 }
 
-const _: () = assert!(size_of::<Store>() == 176);
+const _: () = assert!(size_of::<Store>() == 184);
