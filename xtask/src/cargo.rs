@@ -21,6 +21,15 @@ pub struct Executable {
     pub path: PathBuf,
     /// The folder of its crate: tests expect to run there.
     pub folder: PathBuf,
+    /// Whether it runs tests.
+    pub test: bool,
+}
+
+impl Executable {
+    /// Whether it is the live tests: they need root and a kernel of their own choice.
+    pub fn is_live(&self) -> bool {
+        self.test && self.name == "live"
+    }
 }
 
 /// A cargo command in the workspace, with cargo's own folder of programs on PATH: the linker for the kernel
@@ -81,6 +90,7 @@ fn executable(artifact: &Artifact) -> Result<Option<Executable>> {
         name: artifact.target.name.clone(),
         path: path.clone().into_std_path_buf(),
         folder: folder.to_owned().into_std_path_buf(),
+        test: artifact.profile.test,
     }))
 }
 

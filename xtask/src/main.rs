@@ -4,15 +4,19 @@
 //! process    other programs: started, checked, named when they fail
 //! cargo      cargo's messages: what was built, and where it is
 //! apt        a private apt: Debian's archive without touching this machine's lists
+//! live       the live tests: how they are run, what their output says
 //! workspace  where things are: the root, the cache
 //! ```
 
 mod apt;
 mod build;
 mod cargo;
+mod lint;
+mod live;
 mod process;
 mod run;
 mod setup;
+mod test;
 mod vm;
 mod workspace;
 
@@ -35,6 +39,8 @@ enum Command {
     Build,
     /// Build, then run `sockeye` with the arguments after `--`; as root where that loads programs
     Run(run::Arguments),
+    /// Run all tests: lints, units, live on this kernel, live in virtual machines
+    Test(test::Arguments),
     /// Run a command or the live tests in a virtual machine under a kernel of Debian's archive
     Vm(vm::Arguments),
 }
@@ -44,6 +50,7 @@ fn main() -> ExitCode {
         Command::Setup(arguments) => setup::main(&arguments),
         Command::Build => build::main(),
         Command::Run(arguments) => run::main(&arguments),
+        Command::Test(arguments) => test::main(&arguments),
         Command::Vm(arguments) => vm::main(&arguments),
     };
     match result {

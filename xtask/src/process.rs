@@ -1,6 +1,7 @@
 //! Other programs: started, waited for, and named when they fail.
 
 use std::{
+    borrow::Cow,
     env,
     ffi::OsStr,
     path::{Path, PathBuf},
@@ -49,13 +50,15 @@ fn last_lines(text: &str, count: usize) -> String {
     lines[lines.len().saturating_sub(count)..].join("; ")
 }
 
+/// The program without its folder: an error names it, and where it was found is no news.
 fn name(command: &Command) -> String {
-    command.get_program().to_string_lossy().into_owned()
+    let program = Path::new(command.get_program());
+    program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned()
 }
 
 fn line(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
+    let arguments = command.get_args().map(OsStr::to_string_lossy).map(Cow::into_owned);
+    std::iter::once(name(command)).chain(arguments).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

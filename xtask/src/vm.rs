@@ -9,8 +9,16 @@ use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result};
 
-pub use self::{guest::Guest, kernel::Series};
-use crate::{build, workspace};
+pub use self::{
+    guest::{Guest, missing},
+    kernel::Series,
+};
+use crate::{
+    build,
+    live::Live,
+    setup::{self, Scope},
+    workspace,
+};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -28,15 +36,24 @@ pub struct Arguments {
     /// Look for a newer kernel of the series, too
     #[arg(long)]
     update: bool,
-    /// What to run: one word is a line for the shell, more are a program and its arguments
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    /// What to run instead of the live tests: one word is a line for the shell, more are a program and its
+    /// arguments; sockeye is on PATH
+    #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
 }
 
 pub fn main(arguments: &Arguments) -> Result<ExitCode> {
+    let target = setup::ensure(Scope::Everything)?;
     let sockeye = build::sockeye()?;
+    let boot = Boot::new(arguments.kernel, &arguments.lockdown, Duration::from_secs(arguments.limit));
     if arguments.update {
         kernel::get(arguments.kernel, true)?;
+    }
+    let print = |line: &str| println!("{line}");
+    if arguments.command.is_empty() {
+        let outcome = Live::build(&target, sockeye)?.in_guest(&boot, &[], print)?;
+        outcome.check(&[])?;
+        return Ok(ExitCode::SUCCESS);
     }
     let mut guest = Guest::new(&arguments.command).with_file(&sockeye, "/usr/bin/sockeye");
     for file in &arguments.files {
@@ -45,12 +62,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode> {
         let name = from.file_name().with_context(|| format!("{file}: no file name"))?.to_string_lossy();
         guest = guest.with_file(&from, &to.map_or_else(|| format!("/root/{name}"), str::to_owned));
     }
-    let boot = Boot {
-        series: arguments.kernel,
-        lockdown: arguments.lockdown.clone(),
-        limit: Duration::from_secs(arguments.limit),
-    };
-    let status = boot.run(&guest, |line| println!("{line}"))?;
+    let status = boot.run(&guest, print)?;
     Ok(ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX)))
 }
 
@@ -64,6 +76,24 @@ pub struct Boot {
 }
 
 impl Boot {
+    /// Nothing is booted yet.
+    pub fn new(series: Series, lockdown: &str, limit: Duration) -> Self {
+        Self { series, lockdown: lockdown.to_owned(), limit }
+    }
+
+    /// Its name in a report.
+    pub fn name(&self) -> String {
+        match self.lockdown.as_str() {
+            "none" => format!("live tests, kernel {}", self.series),
+            mode => format!("live tests, kernel {}, lockdown {mode}", self.series),
+        }
+    }
+
+    /// Gets the kernel into the cache, so that a machine without a network is told apart from a failure.
+    pub fn fetch(&self) -> Result<()> {
+        kernel::get(self.series, false).map(|_| ())
+    }
+
     /// Boots a guest, gives its lines to `line`, and returns the exit status of its command.
     pub fn run(&self, guest: &Guest, line: impl FnMut(&str)) -> Result<i32> {
         let kernel = kernel::get(self.series, false)?;

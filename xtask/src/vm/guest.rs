@@ -2,7 +2,6 @@
 //! and the command that the caller gives.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -183,12 +182,21 @@ fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// Whether this machine has what a guest is made of; the first thing that is missing, else.
-pub fn missing() -> Option<&'static str> {
-    [("qemu-system-x86_64", "qemu-system-x86"), ("busybox", "busybox-static"), ("modprobe", "kmod")]
-        .into_iter()
-        .find_map(|(program, package)| process::find(program).is_none().then_some(package))
-        .or_else(|| fs::metadata("/etc/apt").is_err().then_some("apt"))
+/// What this machine lacks for guests, if anything.
+pub fn missing() -> Option<String> {
+    if std::env::consts::ARCH != "x86_64" {
+        return Some(format!("the matrix is for x86_64, this machine is {}", std::env::consts::ARCH));
+    }
+    let needed = [
+        ("qemu-system-x86_64", "qemu-system-x86"),
+        ("busybox", "busybox-static"),
+        ("modprobe", "kmod"),
+        ("xz", "xz-utils"),
+        ("zstd", "zstd"),
+        ("apt-get", "apt"),
+    ];
+    let lacks = needed.into_iter().find(|(program, _)| process::find(program).is_none());
+    lacks.map(|(program, package)| format!("{program} is missing (Debian package {package})"))
 }
 
 #[cfg(test)]

@@ -20,6 +20,9 @@ const SUITES: [&str; 7] =
 /// What `newest` must be at least.
 const NEWEST: (u32, u32) = (7, 2);
 
+/// The oldest that sockeye works on.
+const OLDEST: (u32, u32) = (5, 15);
+
 /// From here on image and modules are packages of their own, and `linux-image` only points to them.
 const SPLIT: (u32, u32) = (6, 19);
 
@@ -63,6 +66,13 @@ pub enum Series {
     Numbered(u32, u32),
     /// The newest that Debian has.
     Newest,
+}
+
+impl Series {
+    /// Whether sockeye refuses it as too old.
+    pub fn is_refused(self) -> bool {
+        matches!(self, Self::Numbered(major, minor) if (major, minor) < OLDEST)
+    }
 }
 
 impl FromStr for Series {

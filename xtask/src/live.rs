@@ -1,0 +1,211 @@
+//! The live tests: real programs loaded into a real kernel, here or in a guest. The contract with them
+//! (`cli/tests/live`):
+//!
+//! - `SOCKEYE_BIN` is the static binary under test; they run as root, one at a time;
+//! - a test that cannot run prints `SKIP <test>: <reason>`; only a reason that begins with
+//!   [`LACKS`] is good enough for CI;
+//! - with `SOCKEYE_EXPECT=refusal`, on a kernel that is too old, only the module `refusal` runs, elsewhere
+//!   all others.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{
+    build,
+    cargo::{self, Executable},
+    setup::Target,
+    vm::{Boot, Guest},
+};
+
+/// How a skip's reason begins that no machine set-up could change.
+const LACKS: &str = "this kernel lacks";
+
+/// Seconds for all of them on this machine.
+const LIMIT_SECONDS: &str = "1200";
+
+/// Where things are in a guest.
+const GUEST_SOCKEYE: &str = "/usr/bin/sockeye";
+const GUEST_TESTS: &str = "/sockeye/live";
+
+/// The two executables.
+pub struct Live {
+    sockeye: PathBuf,
+    tests: Executable,
+}
+
+/// What came of one run.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Tests that passed, those among them that skipped.
+    pub passed: usize,
+    /// Whether the executable was content.
+    pub success: bool,
+    /// What was skipped.
+    pub skips: Vec<Skip>,
+}
+
+/// A test that did not do its work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skip {
+    /// Its name.
+    pub what: String,
+    /// Why.
+    pub why: String,
+    /// Nothing that could be set up would change it.
+    pub by_kernel: bool,
+}
+
+impl Live {
+    /// From executables that were built already.
+    pub fn new(sockeye: PathBuf, tests: Executable) -> Self {
+        Self { sockeye, tests }
+    }
+
+    /// Builds them.
+    pub fn build(target: &Target, sockeye: PathBuf) -> Result<Self> {
+        let mut command = cargo::command();
+        command.args(["test", "--no-run", "--package", "cli", "--test", "live"]);
+        build::for_target(&mut command, target);
+        let tests = cargo::build(&mut command)?.into_iter().find(Executable::is_live);
+        Ok(Self::new(sockeye, tests.context("cargo built no live tests")?))
+    }
+
+    /// Runs them on the running kernel.
+    pub fn here(&self, filter: &[String]) -> Result<Outcome> {
+        let mut command = Command::new("timeout");
+        command
+            .args(["--foreground", "--kill-after=10", LIMIT_SECONDS])
+            .arg(&self.tests.path)
+            .args(arguments(false, filter))
+            .current_dir(&self.tests.folder)
+            .env("SOCKEYE_BIN", &self.sockeye)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        let mut child = command.spawn().context("cannot start the live tests")?;
+        let stdout = child.stdout.take().context("the live tests have no stdout")?;
+        let mut outcome = Outcome::default();
+        for line in BufReader::new(stdout).split(b'\n') {
+            let line = line.context("cannot read what the live tests write")?;
+            let line = String::from_utf8_lossy(&line);
+            println!("{line}");
+            outcome.read(&line);
+        }
+        let status = child.wait().context("cannot wait for the live tests")?;
+        if status.code() == Some(124) {
+            bail!("the live tests took longer than {LIMIT_SECONDS} s");
+        }
+        outcome.success = status.success();
+        Ok(outcome)
+    }
+
+    /// Runs them in a guest; gives every line to `line`.
+    pub fn in_guest(&self, boot: &Boot, filter: &[String], mut line: impl FnMut(&str)) -> Result<Outcome> {
+        let refused = boot.series.is_refused();
+        let mut command = vec![GUEST_TESTS.to_owned()];
+        command.extend(arguments(refused, filter));
+        let mut guest = Guest::new(&command)
+            .with_file(&self.sockeye, GUEST_SOCKEYE)
+            .with_file(&self.tests.path, GUEST_TESTS)
+            .with_variable("SOCKEYE_BIN", GUEST_SOCKEYE);
+        if refused {
+            guest = guest.with_variable("SOCKEYE_EXPECT", "refusal");
+        }
+        let mut outcome = Outcome::default();
+        let status = boot.run(&guest, |text| {
+            outcome.read(text);
+            line(text);
+        })?;
+        outcome.success = status == 0;
+        Ok(outcome)
+    }
+}
+
+/// Arguments for the executable. What tests that pass print is shown, too: their skips are in it.
+fn arguments(refused: bool, filter: &[String]) -> Vec<String> {
+    let mut arguments: Vec<String> =
+        ["--test-threads=1", "--show-output", "--color=never"].map(str::to_owned).to_vec();
+    if refused {
+        arguments.push("refusal::".to_owned());
+    } else {
+        arguments.extend(["--skip".to_owned(), "refusal::".to_owned()]);
+        arguments.extend_from_slice(filter);
+    }
+    arguments
+}
+
+impl Outcome {
+    /// Reads one line of the executable's output.
+    fn read(&mut self, line: &str) {
+        if let Some(rest) = line.strip_prefix("SKIP ")
+            && let Some((what, why)) = rest.split_once(": ")
+        {
+            let (what, why) = (what.trim().to_owned(), why.trim().to_owned());
+            let by_kernel = why.starts_with(LACKS);
+            self.skips.push(Skip { what, why, by_kernel });
+        }
+        // test result: ok. 41 passed; 0 failed; …
+        if let Some(rest) = line.strip_prefix("test result: ")
+            && let Some(passed) = rest.split_once(". ").and_then(|(_, rest)| rest.split_once(" passed"))
+        {
+            self.passed = passed.0.parse().unwrap_or(0);
+        }
+    }
+
+    /// An error if a test failed, or if there was none where nobody filtered: an executable without tests
+    /// must not look like a success.
+    pub fn check(&self, filter: &[String]) -> Result<()> {
+        if !self.success {
+            bail!("live tests failed");
+        }
+        if self.passed == 0 && filter.is_empty() {
+            bail!("no live test ran");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Outcome, arguments};
+
+    fn read(text: &str) -> Outcome {
+        let mut outcome = Outcome { success: true, ..Outcome::default() };
+        text.lines().for_each(|line| outcome.read(line));
+        outcome
+    }
+
+    #[test]
+    fn skips_are_collected_and_those_by_the_kernel_told_apart() {
+        let outcome = read(
+            "test owner::x ... ok\nSKIP owner::x: this kernel lacks fexit/inet_csk_accept\nSKIP journal: no journald\n\
+             test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 1 filtered out; finished in 0.1s",
+        );
+        let skips: Vec<_> = outcome.skips.iter().map(|skip| (skip.what.as_str(), skip.by_kernel)).collect();
+        assert_eq!(skips, [("owner::x", true), ("journal", false)]);
+        assert_eq!(outcome.passed, 12);
+        assert!(outcome.check(&[]).is_ok());
+    }
+
+    #[test]
+    fn a_run_without_tests_is_no_success() {
+        let nothing = read("test result: ok. 0 passed; 0 failed; 0 ignored");
+        assert!(nothing.check(&[]).is_err() && read("").check(&[]).is_err());
+        assert!(nothing.check(&["a filter that matches nothing".to_owned()]).is_ok());
+    }
+
+    #[test]
+    fn old_kernels_run_the_refusal_only_and_others_all_but_it() {
+        let filter = ["tcplife".to_owned()];
+        assert!(arguments(true, &filter).ends_with(&["refusal::".to_owned()]));
+        assert!(arguments(false, &filter).ends_with(&[
+            "--skip".into(),
+            "refusal::".into(),
+            "tcplife".into()
+        ]));
+    }
+}
