@@ -3,6 +3,7 @@
 //! The types here are what a command line or an API request becomes after it was checked; `compile` (in
 //! `filter/compile.rs`) turns any number of subscriptions into the kernel's maps, purely.
 
+pub mod compile;
 
 use std::net::IpAddr;
 
