@@ -27,6 +27,12 @@ fn main() -> anyhow::Result<()> {
     unsafe {
         env::set_var("RUSTC_BOOTSTRAP", "1");
     }
+    // aya-build turns each line that the inner cargo prints into a warning, shown again at every build.
+    // SAFETY: as above.
+    #[expect(unsafe_code, reason = "see above")]
+    unsafe {
+        env::set_var("CARGO_TERM_QUIET", "true");
+    }
     let toolchain = env::var("RUSTUP_TOOLCHAIN").unwrap_or_else(|_| "stable".to_owned());
     build_ebpf(
         [Package {

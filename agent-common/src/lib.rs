@@ -14,3 +14,4 @@ pub mod record;
 pub mod ring;
 pub mod state;
 pub mod store;
+pub mod transition;

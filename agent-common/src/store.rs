@@ -5,6 +5,29 @@
 
 use crate::record::Owner;
 
+/// The event that is being made of a transition. It passes through the socket's record so that the verifier
+/// forgets how its values came about: otherwise it follows each way through `step` to the end of `send`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Pending {
+    /// When the old state began; 0 = not seen.
+    pub old_since_ns: u64,
+    /// Bits of the event kinds.
+    pub kinds: u32,
+    /// Bits of [`crate::record::flag`] for this event alone.
+    pub flags: u32,
+    /// `sk_err`.
+    pub error: u32,
+    /// The state left.
+    pub old: u8,
+    /// The state entered.
+    pub new: u8,
+    /// The state that was known.
+    pub stored: u8,
+    /// Zero.
+    pub pad: u8,
+}
+
 /// What is kept for a socket. Zero is the value of a record that was just made.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -39,10 +62,12 @@ pub struct Store {
     pub max_backlog: u32,
     /// The remote address, kept for repairs.
     pub remote: [u8; 16],
+    /// The event that is being made.
+    pub pending: Pending,
     /// Who connected, listens or accepted.
     pub owner: Owner,
     /// Who last read, wrote or closed.
     pub user: Owner,
 }
 
-const _: () = assert!(size_of::<Store>() == 184);
+const _: () = assert!(size_of::<Store>() == 208);

@@ -1,16 +1,32 @@
 //! The engine: probes attached, filters in place, snapshot taken; events come out.
 //!
 //! ```text
-//! Engine::load(&host, config) -> Engine        changes the kernel: programs loaded and attached
+//! Engine::load(config) -> Engine               changes the kernel: programs loaded and attached
 //! engine.run(&mut sink, shutdown).await        rings -> decode -> sink, until the sink or shutdown ends it
 //! drop(engine)                                 the kernel is as before: links are owned, nothing is pinned
 //! ```
 
-use std::{ops::ControlFlow, path::PathBuf};
+mod clock;
+mod losses;
+mod plan;
+mod run;
+mod snapshot;
 
+use std::{io, ops::ControlFlow, path::PathBuf};
+
+use agent_common::fields::{FIELDS, Need};
+use thiserror::Error;
+
+pub use self::snapshot::Found;
 use crate::{
+    bpf::{Attached, LoadError, Object, ProgramFault, Ring, Settings},
     event::{Event, Kinds, Lost},
-    filter::Filter,
+    filter::{
+        Filter,
+        compile::{Compiled, Request, compile},
+    },
+    host::btf::{self, Btf, BtfError, ResolveError, Resolved},
+    probes::{self, Probe},
 };
 
 /// What to load, and for whom.
@@ -26,10 +42,55 @@ pub struct Config {
     pub syscall_failures: bool,
     /// Look for sockets that are older than the engine, so that they have an owner.
     pub snapshot: bool,
+    /// Where to look for cgroups below the filtered ones.
+    pub cgroup_tree: CgroupTree,
     /// A pinned hash map whose keys are cgroup ids (bcc's `--cgroupmap`).
     pub pinned_cgroup: Option<PathBuf>,
     /// A pinned hash map whose keys are inodes of mount namespaces (bcc's `--mntnsmap`).
     pub pinned_mntns: Option<PathBuf>,
+}
+
+impl Config {
+    fn request(&self) -> Request<'_> {
+        Request { filter: &self.filter, kinds: self.kinds }
+    }
+}
+
+/// Where cgroups are looked for.
+#[derive(Clone, Debug, Default)]
+pub struct CgroupTree {
+    /// Mount point of the v2 hierarchy, where there is one.
+    pub mount: Option<PathBuf>,
+}
+
+impl CgroupTree {
+    /// The cgroup with this id and all below it that exist now.
+    fn below(&self, id: u64) -> Vec<u64> {
+        let Some(mount) = &self.mount else {
+            return vec![id];
+        };
+        let mut found = vec![id];
+        walk(mount, id, false, &mut found);
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+}
+
+/// Collects the inodes of the directories below the one with inode `root`.
+fn walk(directory: &std::path::Path, root: u64, inside: bool, found: &mut Vec<u64>) {
+    use std::os::unix::fs::MetadataExt as _;
+    let Ok(metadata) = directory.metadata() else { return };
+    let inside = inside || metadata.ino() == root;
+    if inside {
+        found.push(metadata.ino());
+    }
+    let Ok(entries) = directory.read_dir() else { return };
+    for entry in entries.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            walk(&entry.path(), root, inside, found);
+        }
+    }
 }
 
 /// The default of [`Config::ring_bytes`].
@@ -61,4 +122,205 @@ pub trait Sink {
 
     /// What was lost since the last call; at most once a second, never empty.
     fn lost(&mut self, lost: &[Lost]) -> ControlFlow<()>;
+}
+
+/// Why the engine does not run.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// The kernel does not show its types.
+    #[error(
+        "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF): {0}; Sockeye needs Linux 5.15 or later with BTF"
+    )]
+    NoBtf(BtfError),
+    /// The kernel's types contradict themselves.
+    #[error(transparent)]
+    Field(#[from] ResolveError),
+    /// A field without which nothing works is not there.
+    #[error(
+        "this kernel's types lack {field}, without which the {need} cannot work; Sockeye needs Linux 5.15 or later"
+    )]
+    MissingField {
+        /// Its name in the field table.
+        field: &'static str,
+        /// What needs it.
+        need: &'static str,
+    },
+    /// The kernel is too old.
+    #[error("kernel {release} is too old: {reason}; Sockeye needs Linux 5.15 or later")]
+    TooOld {
+        /// `uname -r`.
+        release: String,
+        /// What it does not have.
+        reason: String,
+    },
+    /// The object could not be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A program without which nothing works was refused.
+    #[error(transparent)]
+    Program(#[from] ProgramFault),
+    /// The runtime could not watch a ring.
+    #[error("cannot wait for events")]
+    Wait(#[source] io::Error),
+}
+
+/// Everything that is loaded and attached for one configuration.
+pub struct Engine {
+    object: Object,
+    rings: [Ring; 2],
+    attached: Vec<Attached>,
+    degraded: Vec<Degraded>,
+    found: Found,
+    compiled: Compiled,
+}
+
+impl Engine {
+    /// Loads and attaches what `config` needs, puts the filter in force and takes the snapshot.
+    pub fn load(config: &Config) -> Result<Self, EngineError> {
+        let types =
+            Btf::from_file(std::path::Path::new("/sys/kernel/btf/vmlinux")).map_err(EngineError::NoBtf)?;
+        let fields = btf::resolve(&types, FIELDS)?;
+        if let Some(absent) = fields.absent.iter().find(|absent| absent.need == Need::Engine) {
+            return Err(EngineError::MissingField { field: absent.field, need: absent.need.name() });
+        }
+        let bulk_bytes = ring_size(config.ring_bytes);
+        let rare_bytes = ring_size(bulk_bytes / 8);
+        let plan = plan::Plan::new(config, &types, &fields);
+        let mut object = Object::load(&Settings {
+            fields: &fields,
+            bulk_bytes,
+            rare_bytes,
+            syscall_connect: plan.wants(&probes::EXIT_CONNECT),
+            pinned_cgroup: config.pinned_cgroup.clone(),
+            pinned_mntns: config.pinned_mntns.clone(),
+        })?;
+        let rings = object.rings(bulk_bytes, rare_bytes)?;
+        // Only the cgroups asked for, so that those made from now on are followed; what is below them
+        // already is looked for once the probe that follows is attached.
+        let compiled = compile(&[config.request()], |cgroup| vec![cgroup]);
+        object.write_filter(&compiled).map_err(LoadError::from)?;
+        let mut engine = Self {
+            object,
+            rings,
+            attached: Vec::new(),
+            degraded: plan.degraded.clone(),
+            found: Found::default(),
+            compiled,
+        };
+        engine.attach(&plan)?;
+        engine.add_existing_cgroups(config)?;
+        engine.degraded.extend(missing_fields(&fields, config));
+        if config.snapshot {
+            engine.found = snapshot::take(&mut engine.object, &plan);
+        }
+        Ok(engine)
+    }
+
+    fn attach(&mut self, plan: &plan::Plan) -> Result<(), EngineError> {
+        for probe in &plan.probes {
+            match self.object.attach(probe.program, &probe.hook) {
+                Ok(attached) => self.attached.push(attached),
+                Err(fault) if *probe == probes::STATE => return Err(too_old(fault)),
+                Err(fault) => {
+                    if let Some(log) = fault.verifier_log() {
+                        tracing::debug!(program = probe.program, log, "program refused");
+                    }
+                    self.degraded.push(Degraded {
+                        what: probe.name,
+                        effect: probe.effect,
+                        reason: format!("{}: {}", probe.hook.describe(), fault.reason),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in the cgroups that were below the filtered ones before the programs.
+    fn add_existing_cgroups(&mut self, config: &Config) -> Result<(), EngineError> {
+        if self.compiled.cgroup.is_empty() {
+            return Ok(());
+        }
+        let compiled = compile(&[config.request()], |cgroup| config.cgroup_tree.below(cgroup));
+        self.object.write_filter(&compiled).map_err(LoadError::from)?;
+        self.compiled = compiled;
+        Ok(())
+    }
+
+    /// What this kernel cannot give, of what the configuration asked for.
+    pub fn degraded(&self) -> &[Degraded] {
+        &self.degraded
+    }
+
+    /// What the start-up snapshot found.
+    pub fn found(&self) -> Found {
+        self.found
+    }
+
+    /// The filter in force, as the kernel has it.
+    pub fn compiled(&self) -> &Compiled {
+        &self.compiled
+    }
+}
+
+/// The size of a ring: a power of two of pages, at least one page.
+fn ring_size(bytes: u32) -> u32 {
+    let page = rustix::param::page_size() as u32;
+    bytes.clamp(page, 1 << 30).next_power_of_two()
+}
+
+/// A kernel that refuses the state program for want of a helper is an old one.
+fn too_old(fault: ProgramFault) -> EngineError {
+    let helper = fault.reason.contains("unknown func") || fault.reason.contains("invalid func");
+    let opcode = fault.reason.contains("unknown opcode") || fault.reason.contains("uses reserved fields");
+    if helper || opcode {
+        let release = rustix::system::uname().release().to_string_lossy().into_owned();
+        EngineError::TooOld { release, reason: fault.reason }
+    } else {
+        EngineError::Program(fault)
+    }
+}
+
+/// Fields that are absent and whose absence the configuration notices.
+fn missing_fields(fields: &Resolved, config: &Config) -> Vec<Degraded> {
+    let uses_cgroups = config
+        .filter
+        .allow
+        .iter()
+        .chain(&config.filter.deny)
+        .any(|filter| !filter.cgroups.is_empty() || filter.pinned_cgroup);
+    let mut needs: Vec<Need> = Vec::new();
+    for absent in &fields.absent {
+        let noticed = match absent.need {
+            Need::Counters => config.kinds.has(crate::event::EventKind::Close),
+            Need::Backlog => config.kinds.has(crate::event::EventKind::Accept),
+            Need::CgroupTree => uses_cgroups,
+            Need::SyscallConnect => config.syscall_failures,
+            Need::Snapshot => config.snapshot,
+            Need::Engine => false,
+            Need::Cgroup | Need::MountNamespace | Need::StartTime => true,
+        };
+        if noticed && !needs.contains(&absent.need) {
+            needs.push(absent.need);
+        }
+    }
+    needs
+        .into_iter()
+        .map(|need| Degraded {
+            what: "fields",
+            effect: need.name(),
+            reason: fields
+                .absent
+                .iter()
+                .filter(|absent| absent.need == need)
+                .map(|absent| format!("{} {}", absent.field, absent.reason))
+                .collect::<Vec<_>>()
+                .join("; "),
+        })
+        .collect()
+}
+
+/// Whether a probe's fields are all there.
+fn has_fields(probe: &Probe, fields: &Resolved) -> bool {
+    probe.needs.iter().all(|need| fields.has(*need))
 }

@@ -9,13 +9,11 @@
 //! doctor    what each tool can and cannot have on this machine, and why
 //! ```
 
-
-
+pub mod bpf;
 pub mod decode;
 pub mod doctor;
 pub mod engine;
 pub mod event;
 pub mod filter;
 pub mod host;
-
-
+pub mod probes;

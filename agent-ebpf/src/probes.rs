@@ -1,0 +1,9 @@
+//! Entry points, one file per probe.
+
+mod accept;
+mod cgroup;
+mod destroy;
+mod snapshot;
+mod state;
+pub mod sys_connect;
+mod usage;

@@ -1,0 +1,23 @@
+//! `tp_btf/inet_sock_set_state`: every change of a TCP socket's state.
+//!
+//! `void (const struct sock *sk, const int oldstate, const int newstate)` on every kernel;
+//! include/trace/events/sock.h. Fires in process context and in softirq.
+
+use aya_ebpf::{
+    cty::c_void, helpers::generated::bpf_ktime_get_boot_ns, macros::btf_tracepoint,
+    programs::BtfTracePointContext,
+};
+
+use crate::{engine, kernel::sock::Tcp};
+
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub fn set_state(ctx: BtfTracePointContext) -> i32 {
+    let sk: *mut c_void = ctx.arg(0);
+    let old: i32 = ctx.arg(1);
+    let new: i32 = ctx.arg(2);
+    if let Some(tcp) = unsafe { Tcp::new(sk) } {
+        let now = unsafe { bpf_ktime_get_boot_ns() };
+        engine::changed(tcp, old as u8, new as u8, now);
+    }
+    0
+}

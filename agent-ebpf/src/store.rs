@@ -1,0 +1,66 @@
+//! The record of truth per socket: `bpf_sk_storage`, cloned from listener to connection by the kernel.
+
+use agent_common::store::Store;
+use aya_ebpf::{
+    bindings::{
+        BPF_F_CLONE, BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CREATE, bpf_map_type::BPF_MAP_TYPE_SK_STORAGE,
+    },
+    cty::c_void,
+    helpers::generated::bpf_sk_storage_get,
+};
+
+const FLAGS: usize = (BPF_F_NO_PREALLOC | BPF_F_CLONE) as usize;
+
+/// A map definition in libbpf's BTF form. aya-ebpf's own `SkStorage` has no flags parameter, and without
+/// `BPF_F_CLONE` an accepted socket would not know its listener.
+#[repr(C)]
+pub struct SocketStorage {
+    r#type: *const [i32; BPF_MAP_TYPE_SK_STORAGE as usize],
+    key: *const i32,
+    value: *const Store,
+    max_entries: *const [i32; 0],
+    map_flags: *const [i32; FLAGS],
+}
+
+// The pointers are never followed: the loader reads the definition from BTF.
+unsafe impl Sync for SocketStorage {}
+
+/// The map; bpftool shows it under this name.
+#[unsafe(link_section = ".maps")]
+#[unsafe(export_name = "SOCKETS")]
+pub static SOCKETS: SocketStorage = SocketStorage {
+    r#type: core::ptr::null(),
+    key: core::ptr::null(),
+    value: core::ptr::null(),
+    max_entries: core::ptr::null(),
+    map_flags: core::ptr::null(),
+};
+
+/// The record of a socket, if it has one.
+///
+/// # Safety
+///
+/// `sk` is a typed, full socket.
+#[inline(always)]
+pub unsafe fn get<'a>(sk: *mut c_void) -> Option<&'a mut Store> {
+    unsafe { lookup(sk, 0) }
+}
+
+/// The record of a socket, made (all zero) if it has none. `None` when there is no memory.
+///
+/// # Safety
+///
+/// As for [`get`].
+#[inline(always)]
+pub unsafe fn get_or_create<'a>(sk: *mut c_void) -> Option<&'a mut Store> {
+    unsafe { lookup(sk, u64::from(BPF_SK_STORAGE_GET_F_CREATE)) }
+}
+
+#[inline(always)]
+unsafe fn lookup<'a>(sk: *mut c_void, flags: u64) -> Option<&'a mut Store> {
+    unsafe {
+        bpf_sk_storage_get((&raw const SOCKETS).cast_mut().cast(), sk, core::ptr::null_mut(), flags)
+            .cast::<Store>()
+            .as_mut()
+    }
+}

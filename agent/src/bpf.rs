@@ -1,0 +1,16 @@
+//! The loaded object: kernel programs, their maps and rings. The only module of user space with `unsafe`.
+//!
+//! It changes the kernel and decides nothing: which programs, which filter and which sizes are parameters.
+//! Everything is owned by descriptors, so that dropping the object, or dying, leaves the kernel as it was.
+
+#![expect(unsafe_code, reason = "the rings' pages are shared with the kernel")]
+
+mod maps;
+mod object;
+mod programs;
+mod ring;
+
+pub use maps::PinnedShape;
+pub use object::{LoadError, Object, Settings};
+pub use programs::{Attached, ProgramFault};
+pub use ring::{Ring, RingError};

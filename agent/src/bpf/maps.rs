@@ -1,0 +1,143 @@
+//! Writing the filter, reading the counters.
+
+use std::{
+    io,
+    os::fd::{AsFd as _, AsRawFd as _},
+    path::Path,
+};
+
+use agent_common::{
+    filter::{AddressKey, FilterConfig},
+    loss::Loss,
+};
+use aya::{
+    Ebpf, Pod,
+    maps::{
+        Array, HashMap, MapData, MapError, MapInfo, MapType, PerCpuArray,
+        lpm_trie::{Key, LpmTrie},
+    },
+};
+use thiserror::Error;
+
+use crate::filter::compile::Compiled;
+
+/// The kernel's bytes of a filter.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Config(FilterConfig);
+
+// SAFETY: `FilterConfig` is repr(C), made of integers only and without padding: zerocopy's derive proves it.
+unsafe impl Pod for Config {}
+
+/// A pinned map that cannot stand in for ours.
+#[derive(Debug, Error)]
+pub enum PinnedShape {
+    /// There is nothing to open.
+    #[error("{path}: is no pinned BPF map")]
+    Open {
+        /// The path given.
+        path: String,
+        /// Why.
+        source: MapError,
+    },
+    /// Another kind of map.
+    #[error(
+        "{path}: is a {found} map with keys of {key} and values of {value} bytes; needed is a hash with keys of 8 and values of {wanted} bytes"
+    )]
+    Shape {
+        /// The path given.
+        path: String,
+        /// What it is.
+        found: String,
+        /// Its key size.
+        key: u32,
+        /// Its value size.
+        value: u32,
+        /// The value size it should have.
+        wanted: u32,
+    },
+}
+
+/// Checks that a pinned map is a hash with 8-byte keys and `value` bytes of value, as bcc's are.
+pub(super) fn check_pinned(path: &Path, wanted: u32) -> Result<(), PinnedShape> {
+    let name = path.display().to_string();
+    let info = MapInfo::from_pin(path).map_err(|source| PinnedShape::Open { path: name.clone(), source })?;
+    let kind = info.map_type();
+    let (key, value) = (info.key_size(), info.value_size());
+    if matches!(kind, Ok(MapType::Hash)) && key == 8 && value == wanted {
+        return Ok(());
+    }
+    let found = kind.map_or_else(|_| "unknown".to_owned(), |kind| format!("{kind:?}"));
+    Err(PinnedShape::Shape { path: name, found, key, value, wanted })
+}
+
+/// Puts a filter in force: values first, then the fixed part into the slot that is not live, then the
+/// generation, whose lowest bit names the live slot.
+pub(super) fn write_filter(ebpf: &mut Ebpf, compiled: &Compiled, generation: u32) -> Result<(), MapError> {
+    fill::<u32>(ebpf, "F_NETNS", &compiled.netns)?;
+    fill::<u64>(ebpf, "F_CGROUP", &compiled.cgroup)?;
+    fill::<u32>(ebpf, "F_MNTNS", &compiled.mntns)?;
+    fill::<u32>(ebpf, "F_PID", &compiled.pid)?;
+    fill::<u32>(ebpf, "F_UID", &compiled.uid)?;
+    fill::<u32>(ebpf, "F_LPORT", &compiled.local_port)?;
+    fill::<u32>(ebpf, "F_RPORT", &compiled.remote_port)?;
+    fill_prefixes(ebpf, "F_LADDR", &compiled.local_address)?;
+    fill_prefixes(ebpf, "F_RADDR", &compiled.remote_address)?;
+    let mut config = compiled.config;
+    config.generation = generation;
+    let mut slots: Array<_, Config> = Array::try_from(map(ebpf, "FILTER")?)?;
+    slots.set(generation & 1, Config(config), 0)?;
+    let mut live: Array<_, u32> = Array::try_from(map(ebpf, "GENERATION")?)?;
+    live.set(0, generation, 0)
+}
+
+/// Puts one value into the cgroup dimension; for cgroups found after the filter was compiled.
+pub(super) fn insert_cgroup(ebpf: &mut Ebpf, id: u64, set: u64) -> Result<(), MapError> {
+    let mut map: HashMap<_, u64, u64> = HashMap::try_from(map(ebpf, "F_CGROUP")?)?;
+    map.insert(id, set, 0)
+}
+
+fn map<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::maps::Map, MapError> {
+    ebpf.map_mut(name).ok_or_else(|| MapError::InvalidName { name: name.to_owned() })
+}
+
+fn fill<K: Pod>(ebpf: &mut Ebpf, name: &str, values: &[(K, u64)]) -> Result<(), MapError> {
+    if values.is_empty() {
+        return Ok(());
+    }
+    let mut map: HashMap<_, K, u64> = HashMap::try_from(map(ebpf, name)?)?;
+    values.iter().try_for_each(|(key, set)| map.insert(key, set, 0))
+}
+
+fn fill_prefixes(ebpf: &mut Ebpf, name: &str, values: &[((u32, AddressKey), u64)]) -> Result<(), MapError> {
+    if values.is_empty() {
+        return Ok(());
+    }
+    let mut trie: LpmTrie<_, AddressKey, u64> = LpmTrie::try_from(map(ebpf, name)?)?;
+    values.iter().try_for_each(|((length, address), set)| trie.insert(&Key::new(*length, *address), set, 0))
+}
+
+/// The loss counters, as a handle that needs no borrow of the object.
+pub struct LossCounters(PerCpuArray<MapData, u64>);
+
+impl LossCounters {
+    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, MapError> {
+        let map = ebpf.take_map("LOST").ok_or_else(|| MapError::InvalidName { name: "LOST".to_owned() })?;
+        Ok(Self(PerCpuArray::try_from(map)?))
+    }
+
+    /// The counter of one loss on each CPU, since the load.
+    pub fn read(&self, loss: Loss) -> io::Result<Vec<u64>> {
+        let values = self.0.get(&(loss as u32), 0).map_err(io::Error::other)?;
+        Ok(values.iter().copied().collect())
+    }
+}
+
+/// How often the kernel skipped a program because it was already running on that CPU
+/// (`bpf_prog_info.recursion_misses`, in fdinfo since 5.12). `None` where the kernel does not say.
+pub(super) fn recursion_misses(program: &aya::programs::ProgramFd) -> Option<u64> {
+    let path = format!("/proc/self/fdinfo/{}", program.as_fd().as_raw_fd());
+    let text = std::fs::read_to_string(path).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?;
+    line.trim().parse().ok()
+}

@@ -1,0 +1,165 @@
+//! The object: parsed, its globals set, its maps made; then programs by name.
+
+use std::{fs::File, os::fd::AsFd as _, path::PathBuf, sync::Arc};
+
+use agent_common::ring;
+use aya::{
+    Btf, Ebpf, EbpfError, EbpfLoader, include_bytes_aligned,
+    maps::{Map, MapError},
+};
+use memmap2::{MmapOptions, MmapRaw};
+use thiserror::Error;
+
+use super::{
+    maps::{self, LossCounters, PinnedShape},
+    programs::{self, Attached, ProgramFault},
+    ring::{Ring, RingError},
+};
+use crate::{filter::compile::Compiled, host::btf::Resolved, probes::Hook};
+
+static BYTES: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sockeye-ebpf"));
+
+/// Why the object could not be loaded.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// A pinned map of the user's has another shape.
+    #[error(transparent)]
+    Pinned(#[from] PinnedShape),
+    /// The kernel's types could not be read.
+    #[error("cannot use the kernel's types from /sys/kernel/btf/vmlinux")]
+    Btf(#[source] aya::BtfError),
+    /// Maps could not be made.
+    #[error("cannot load the kernel programs' maps")]
+    Object(#[source] EbpfError),
+    /// A map could not be written or read.
+    #[error("cannot use the kernel programs' maps")]
+    Map(#[from] MapError),
+    /// A ring could not be mapped.
+    #[error(transparent)]
+    Ring(#[from] RingError),
+}
+
+/// What has to be known before maps are made.
+pub struct Settings<'a> {
+    /// Offsets of kernel fields.
+    pub fields: &'a Resolved,
+    /// Size of the bulk ring in bytes: a power of two of pages.
+    pub bulk_bytes: u32,
+    /// Size of the rare ring.
+    pub rare_bytes: u32,
+    /// The state program notes connects for the system call programs.
+    pub syscall_connect: bool,
+    /// A pinned map that stands in for `P_CGROUP`.
+    pub pinned_cgroup: Option<PathBuf>,
+    /// A pinned map that stands in for `P_MNTNS`.
+    pub pinned_mntns: Option<PathBuf>,
+}
+
+/// The loaded object. Dropping it detaches and frees everything.
+pub struct Object {
+    ebpf: Ebpf,
+    btf: Btf,
+    losses: LossCounters,
+    generation: u32,
+}
+
+impl Object {
+    /// Makes the maps and sets the globals; no program is in the kernel yet.
+    pub fn load(settings: &Settings<'_>) -> Result<Self, LoadError> {
+        if let Some(path) = &settings.pinned_cgroup {
+            maps::check_pinned(path, 8)?;
+        }
+        if let Some(path) = &settings.pinned_mntns {
+            maps::check_pinned(path, 4)?;
+        }
+        let btf = Btf::from_sys_fs().map_err(LoadError::Btf)?;
+        let syscall_connect = u32::from(settings.syscall_connect);
+        let mut loader = EbpfLoader::new();
+        loader
+            .btf(Some(&btf))
+            .map_max_entries("RING_BULK", settings.bulk_bytes)
+            .map_max_entries("RING_RARE", settings.rare_bytes)
+            .override_global("SYSCALL_CONNECT", &syscall_connect, true);
+        for (name, offset) in &settings.fields.offsets {
+            loader.override_global(name, offset, true);
+        }
+        if let Some(path) = &settings.pinned_cgroup {
+            loader.map_pin_path("P_CGROUP", path.as_path());
+        }
+        if let Some(path) = &settings.pinned_mntns {
+            loader.map_pin_path("P_MNTNS", path.as_path());
+        }
+        let mut ebpf = loader.load(BYTES).map_err(LoadError::Object)?;
+        let losses = LossCounters::take(&mut ebpf)?;
+        Ok(Self { ebpf, btf, losses, generation: 0 })
+    }
+
+    /// The rings, bulk first.
+    pub fn rings(&mut self, bulk_bytes: u32, rare_bytes: u32) -> Result<[Ring; 2], LoadError> {
+        let armed = self.armed_page()?;
+        let bulk = self.ring("RING_BULK", bulk_bytes, Arc::clone(&armed), ring::BULK)?;
+        let rare = self.ring("RING_RARE", rare_bytes, armed, ring::RARE)?;
+        Ok([bulk, rare])
+    }
+
+    fn armed_page(&self) -> Result<Arc<MmapRaw>, LoadError> {
+        let data = self.map_data("ARMED")?;
+        let map = MmapOptions::new()
+            .len(rustix::param::page_size())
+            .map_raw(std::os::fd::AsRawFd::as_raw_fd(&data.fd().as_fd()))
+            .map_err(|source| MapError::IoError(source))?;
+        Ok(Arc::new(map))
+    }
+
+    fn ring(
+        &self,
+        name: &'static str,
+        bytes: u32,
+        armed: Arc<MmapRaw>,
+        index: u32,
+    ) -> Result<Ring, LoadError> {
+        let fd = self.map_data(name)?.fd().as_fd().try_clone_to_owned().map_err(MapError::IoError)?;
+        Ok(Ring::new(name, fd, bytes as usize, armed, index)?)
+    }
+
+    fn map_data(&self, name: &str) -> Result<&aya::maps::MapData, MapError> {
+        match self.ebpf.map(name) {
+            Some(Map::RingBuf(data) | Map::Array(data)) => Ok(data),
+            _ => Err(MapError::InvalidName { name: name.to_owned() }),
+        }
+    }
+
+    /// Loads a program and attaches it.
+    pub fn attach(&mut self, program: &'static str, hook: &Hook) -> Result<Attached, ProgramFault> {
+        programs::attach(&mut self.ebpf, &self.btf, program, hook)
+    }
+
+    /// Opens an iterator that was loaded by [`Object::attach`], in the calling thread's network namespace.
+    pub fn open_iterator(&mut self, program: &'static str) -> Result<File, ProgramFault> {
+        programs::open_iterator(&mut self.ebpf, program)
+    }
+
+    /// Puts a filter in force.
+    pub fn write_filter(&mut self, compiled: &Compiled) -> Result<(), MapError> {
+        // 0 means "no verdict cached" in a socket's record.
+        let next = self.generation.wrapping_add(1).max(1);
+        maps::write_filter(&mut self.ebpf, compiled, next)?;
+        self.generation = next;
+        Ok(())
+    }
+
+    /// Adds a cgroup to the filter in force.
+    pub fn insert_cgroup(&mut self, id: u64, set: u64) -> Result<(), MapError> {
+        maps::insert_cgroup(&mut self.ebpf, id, set)
+    }
+
+    /// The loss counters.
+    pub fn losses(&self) -> &LossCounters {
+        &self.losses
+    }
+
+    /// How often the kernel skipped a program to protect itself from recursion, since the load.
+    pub fn recursion_misses(&self, attached: &Attached) -> Option<u64> {
+        maps::recursion_misses(&attached.fd)
+    }
+}

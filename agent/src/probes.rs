@@ -1,0 +1,164 @@
+//! The probe table: each kernel program, where it attaches, what it needs and what is missing without it.
+
+use agent_common::fields::Need;
+
+/// Where a program attaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// A tracepoint with typed arguments.
+    TpBtf(&'static str),
+    /// The return of a kernel function.
+    Fexit(&'static str),
+    /// A classic tracepoint; needs tracefs for its number.
+    Tracepoint {
+        /// The folder in tracefs' `events`.
+        category: &'static str,
+        /// The event.
+        name: &'static str,
+    },
+    /// An iterator's target.
+    Iter(&'static str),
+}
+
+impl Hook {
+    /// As kernel people write it.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::TpBtf(name) => format!("tp_btf/{name}"),
+            Self::Fexit(name) => format!("fexit/{name}"),
+            Self::Tracepoint { category, name } => format!("tracepoint/{category}/{name}"),
+            Self::Iter(name) => format!("iter/{name}"),
+        }
+    }
+}
+
+/// One program of the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// Its file in `agent-ebpf/src/probes`.
+    pub name: &'static str,
+    /// The program in the object.
+    pub program: &'static str,
+    /// Where it attaches.
+    pub hook: Hook,
+    /// Fields without which it cannot be loaded.
+    pub needs: &'static [Need],
+    /// What the user notices where it cannot be had.
+    pub effect: &'static str,
+}
+
+/// State changes. Nothing works without it.
+pub const STATE: Probe = Probe {
+    name: "state",
+    program: "set_state",
+    hook: Hook::TpBtf("inet_sock_set_state"),
+    needs: &[Need::Engine],
+    effect: "no events",
+};
+
+/// Repairs sockets whose end was missed.
+pub const DESTROY: Probe = Probe {
+    name: "destroy",
+    program: "destroy_sock",
+    hook: Hook::TpBtf("tcp_destroy_sock"),
+    needs: &[Need::Engine],
+    effect: "a close that the kernel's recursion guard hid is not repaired",
+};
+
+/// accept(), newer shape.
+pub const ACCEPT_TWO_ARGS: Probe = Probe {
+    name: "accept",
+    program: "accept_two_args",
+    hook: Hook::Fexit("inet_csk_accept"),
+    needs: &[Need::Engine],
+    effect: "accept() is seen at the first read, write or close",
+};
+
+/// accept(), older shape.
+pub const ACCEPT_FOUR_ARGS: Probe = Probe { program: "accept_four_args", ..ACCEPT_TWO_ARGS };
+
+/// Writers.
+pub const SEND: Probe = Probe {
+    name: "usage",
+    program: "send_length",
+    hook: Hook::TpBtf("sock_send_length"),
+    needs: &[Need::Engine],
+    effect: "a process that only writes is known from accept() or close() only",
+};
+
+/// Readers.
+pub const RECV: Probe = Probe {
+    name: "usage",
+    program: "recv_length",
+    hook: Hook::TpBtf("sock_recv_length"),
+    needs: &[Need::Engine],
+    effect: "readers are seen when data is copied, not at each call",
+};
+
+/// Readers, on kernels before 6.3.
+pub const SPACE_ADJUST: Probe = Probe {
+    name: "usage",
+    program: "rcv_space_adjust",
+    hook: Hook::TpBtf("tcp_rcv_space_adjust"),
+    needs: &[Need::Engine],
+    effect: "the user of a connection is known from accept() or close() only",
+};
+
+/// New cgroups.
+pub const CGROUP: Probe = Probe {
+    name: "cgroup",
+    program: "cgroup_mkdir",
+    hook: Hook::TpBtf("cgroup_mkdir"),
+    needs: &[Need::Cgroup, Need::CgroupTree],
+    effect: "cgroups made below a filtered one are not followed",
+};
+
+/// Older sockets with their owners.
+pub const FILES: Probe = Probe {
+    name: "snapshot",
+    program: "snapshot_files",
+    hook: Hook::Iter("task_file"),
+    needs: &[Need::Engine, Need::Snapshot, Need::StartTime],
+    effect: "sockets older than the tool have no owner until they are used",
+};
+
+/// Older sockets without a descriptor.
+pub const SOCKETS: Probe = Probe {
+    name: "snapshot",
+    program: "snapshot_sockets",
+    hook: Hook::Iter("tcp"),
+    needs: &[Need::Engine],
+    effect: "sockets older than the tool and without a descriptor are not known",
+};
+
+/// connect() begins.
+pub const ENTER_CONNECT: Probe = Probe {
+    name: "sys_connect",
+    program: "enter_connect",
+    hook: Hook::Tracepoint { category: "syscalls", name: "sys_enter_connect" },
+    needs: &[Need::Engine, Need::SyscallConnect],
+    effect: "connects that fail before a SYN is sent (no route, denied) are not seen",
+};
+
+/// connect() ends.
+pub const EXIT_CONNECT: Probe = Probe {
+    program: "exit_connect",
+    hook: Hook::Tracepoint { category: "syscalls", name: "sys_exit_connect" },
+    ..ENTER_CONNECT
+};
+
+/// Every probe.
+pub const ALL: [Probe; 12] = [
+    STATE,
+    DESTROY,
+    ACCEPT_TWO_ARGS,
+    ACCEPT_FOUR_ARGS,
+    SEND,
+    RECV,
+    SPACE_ADJUST,
+    CGROUP,
+    FILES,
+    SOCKETS,
+    ENTER_CONNECT,
+    EXIT_CONNECT,
+];
