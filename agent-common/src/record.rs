@@ -174,8 +174,12 @@ pub struct Socket {
     pub stored_state: u8,
     /// `sk_shutdown`: bit 0 receive, bit 1 send.
     pub shutdown: u8,
+    /// Zero. In pieces that are one store each: an array of seven bytes is a call of memset.
+    pub pad8: u8,
     /// Zero.
-    pub pad: [u8; 7],
+    pub pad16: u16,
+    /// Zero.
+    pub pad32: u32,
 }
 
 /// Counters of a `tcp_sock` as the kernel keeps them; kernel-exact, so with the kernel's off-by-ones.

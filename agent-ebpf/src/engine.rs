@@ -10,7 +10,7 @@ use agent_common::{
     store::{Pending, Store},
     transition,
 };
-use aya_ebpf::helpers::bpf_get_smp_processor_id;
+use aya_ebpf::{helpers::bpf_get_smp_processor_id, macros::map, maps::PerCpuArray};
 
 use crate::{
     emit, filter,
@@ -36,7 +36,21 @@ pub struct Change {
     pub new: u8,
     /// `flag::GAP` or `flag::REPAIRED`, where they apply.
     pub flags: u32,
+    /// The program that runs: each has a slot of [`MAKING`] of its own, for one can interrupt the other.
+    pub program: Program,
 }
+
+/// A program that makes events of transitions. The kernel never runs the same one twice at once on a CPU.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub enum Program {
+    State = 0,
+    Destroy = 1,
+}
+
+/// The event that a program is making.
+#[map]
+static MAKING: PerCpuArray<Pending> = PerCpuArray::with_max_entries(2, 0);
 
 /// Handles a state change as the kernel reported it. If the one before it was missed (the kernel does not run
 /// a program that is already running on the CPU), that one is made up first and marked.
@@ -46,15 +60,16 @@ pub fn changed(tcp: Tcp, old: u8, new: u8, now: u64) {
         emit::lost(Loss::StoreFull);
         return;
     };
+    let program = Program::State;
     // A clone begins with its listener's record, so with the state LISTEN.
     let known = store.state;
     let mut flags = 0;
     if known != old && known != 0 && !(known == CLOSE && old == LISTEN) {
         emit::lost(Loss::GapRepaired);
-        step(&Change { tcp, now, old: known, new: old, flags: flag::REPAIRED }, store);
+        step(&Change { tcp, now, old: known, new: old, flags: flag::REPAIRED, program }, store);
         flags = flag::GAP;
     }
-    step(&Change { tcp, now, old, new, flags }, store);
+    step(&Change { tcp, now, old, new, flags, program }, store);
 }
 
 /// Ends a socket that is freed although its `-> CLOSE` was never seen.
@@ -66,13 +81,18 @@ pub fn destroyed(tcp: Tcp, now: u64) {
     let known = store.state;
     if known != CLOSE && known != 0 {
         emit::lost(Loss::GapRepaired);
-        step(&Change { tcp, now, old: known, new: CLOSE, flags: flag::REPAIRED }, store);
+        let program = Program::Destroy;
+        step(&Change { tcp, now, old: known, new: CLOSE, flags: flag::REPAIRED, program }, store);
     }
 }
 
 #[inline(never)]
 fn step(change: &Change, store: &mut Store) {
-    let Change { tcp, now, old, new, flags } = *change;
+    let Change { tcp, now, old, new, flags, program } = *change;
+    let Some(pending) = MAKING.get_ptr_mut(program as u32) else {
+        return;
+    };
+    let pending = unsafe { &mut *pending };
 
     if old == LISTEN && new == SYN_RECV {
         begin_passive(&tcp, store, now);
@@ -86,7 +106,7 @@ fn step(change: &Change, store: &mut Store) {
         store.flags |= flag::START_UNKNOWN | flag::ACCEPT_SENT;
         identify(&tcp, store);
     }
-    store.pending = Pending {
+    *pending = Pending {
         old_since_ns: if flags & flag::REPAIRED == 0 { store.since_ns } else { 0 },
         kinds: 0,
         flags,
@@ -96,19 +116,19 @@ fn step(change: &Change, store: &mut Store) {
         stored: store.state,
         pad: 0,
     };
-    interpret(&tcp, store, now);
-    send(&tcp, store, now);
+    interpret(&tcp, store, pending, now);
+    send(&tcp, store, pending, now);
 }
 
-/// Works out what `store.pending` means: who did it, what is known from now on, which events it is.
+/// Works out what `pending` means: who did it, what is known from now on, which events it is.
 #[inline(always)]
-fn interpret(tcp: &Tcp, store: &mut Store, now: u64) {
+fn interpret(tcp: &Tcp, store: &mut Store, pending: &mut Pending, now: u64) {
     // Volatile: or the compiler would pass the values on in registers, and the verifier would know them.
-    let Pending { old, new, error, flags, .. } = unsafe { (&raw const store.pending).read_volatile() };
+    let Pending { old, new, error, flags, .. } = unsafe { (&raw const *pending).read_volatile() };
     let repaired = flags & flag::REPAIRED != 0;
     let in_process = !repaired && transition::runs_in_process(old, new, error);
     if in_process {
-        store.pending.flags |= flag::PROCESS_CONTEXT;
+        pending.flags |= flag::PROCESS_CONTEXT;
         if old != CLOSE {
             remember_user(store);
         }
@@ -129,19 +149,19 @@ fn interpret(tcp: &Tcp, store: &mut Store, now: u64) {
     if kinds & EventKind::Accept.bit() != 0 {
         store.flags |= flag::ACCEPT_SENT;
     }
-    store.pending.kinds = kinds;
+    pending.kinds = kinds;
     store.since_ns = now;
     store.state = new;
 }
 
-/// Sends the events of `store.pending` that somebody wants.
+/// Sends the events of `pending` that somebody wants.
 #[inline(always)]
-fn send(tcp: &Tcp, store: &mut Store, now: u64) {
+fn send(tcp: &Tcp, store: &mut Store, pending: &Pending, now: u64) {
     let Some(config) = filter::config() else {
         return;
     };
     // Volatile: or the compiler would pass the values on in registers, and the verifier would know them.
-    let pending = unsafe { (&raw const store.pending).read_volatile() };
+    let pending = unsafe { (&raw const *pending).read_volatile() };
     let kinds = pending.kinds & config.wanted;
     if kinds == 0 {
         return;
@@ -172,7 +192,7 @@ fn send(tcp: &Tcp, store: &mut Store, now: u64) {
             socket_part(&raw mut (*record).socket, tcp, store, &tuple, &pending);
             let shown =
                 if store.user.relation == Relation::Unknown as u8 { &store.owner } else { &store.user };
-            (*record).owner = *shown;
+            copy_owner(&raw mut (*record).owner, shown);
         }
         emit::submit(entry, ring::BULK);
     }
@@ -253,8 +273,8 @@ fn send_connection(tcp: &Tcp, store: &Store, tuple: &Tuple, mut head: Header, pe
         }
         header(&raw mut (*record).header, &head, RecordType::Connection, size_of::<Connection>());
         socket_part(&raw mut (*record).socket, tcp, store, tuple, pending);
-        (*record).owner = store.owner;
-        (*record).user = store.user;
+        copy_owner(&raw mut (*record).owner, &store.owner);
+        copy_owner(&raw mut (*record).user, &store.user);
     }
     emit::submit(entry, ring::BULK);
 }
@@ -300,8 +320,21 @@ unsafe fn socket_part(into: *mut Socket, tcp: &Tcp, store: &Store, tuple: &Tuple
             new_state: pending.new,
             stored_state: pending.stored,
             shutdown: if pending.new == CLOSE { tcp.shutdown() } else { 0 },
-            pad: [0; 7],
+            pad8: 0,
+            pad16: 0,
+            pad32: 0,
         });
+    }
+}
+
+/// Copies word by word: for a plain assignment the compiler calls its own memmove, which goes byte by byte.
+#[inline(always)]
+unsafe fn copy_owner(into: *mut Owner, from: &Owner) {
+    const WORDS: usize = size_of::<Owner>() / 8;
+    let from = (&raw const *from).cast::<u64>();
+    let into = into.cast::<u64>();
+    for word in 0..WORDS {
+        unsafe { into.add(word).write_volatile(from.add(word).read_volatile()) };
     }
 }
 
@@ -345,8 +378,11 @@ fn begin_active(tcp: &Tcp, store: &mut Store, now: u64, new: u8) {
 
 #[inline(always)]
 fn forget(store: &mut Store) {
-    store.user = Owner::default();
-    store.established_ns = 0;
+    // The rest of it means nothing without a relation.
+    store.user.relation = Relation::Unknown as u8;
+    store.user.pid = 0;
+    // Two neighbours set to zero would be a call of memset.
+    unsafe { (&raw mut store.established_ns).write_volatile(0) };
     store.since_ns = 0;
     store.generation = 0;
     store.remote_port = 0;

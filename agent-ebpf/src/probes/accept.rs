@@ -5,7 +5,7 @@
 //! struct proto_accept_arg *arg)` since 6.10 (torvalds/linux 92ef0fd55ac8). An accept() that already slept
 //! when the program was attached is not seen: readers and writers (`usage.rs`) cover it.
 
-use agent_common::record::{Owner, Relation, flag};
+use agent_common::record::{Relation, flag};
 use aya_ebpf::{
     cty::c_void, helpers::generated::bpf_ktime_get_boot_ns, macros::fexit, programs::FExitContext,
 };
@@ -38,7 +38,8 @@ fn accepted(sk: *mut c_void) -> i32 {
         return 0;
     };
     task::capture(&mut store.owner, Relation::Acceptor);
-    store.user = Owner::default();
+    store.user.relation = Relation::Unknown as u8;
+    store.user.pid = 0;
     store.generation = 0;
     if store.flags & (flag::PASSIVE | flag::ACCEPT_SENT) == flag::PASSIVE {
         let now = unsafe { bpf_ktime_get_boot_ns() };
