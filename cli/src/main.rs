@@ -1,3 +1,69 @@
-//! The command `sockeye`.
+//! The command `sockeye`: reads its arguments, runs a verb, turns its end into an exit code.
+//!
+//! ```text
+//! args      the command line as text                         (pure)
+//! request   looked up on this machine -> agent's Config
+//! view      events -> rows, per tool                         (pure)
+//! render    rows -> text: bcc's columns, JSON, CSV           (pure)
+//! output    the sink: buffer, standard output, journal
+//! cmd       the verbs
+//! ```
+//!
+//! Exit codes: 0 done or stopped by a signal, 1 the run failed, 64 the command line is wrong. `doctor` has
+//! its own (see its help).
 
-fn main() {}
+mod args;
+mod clock;
+mod cmd;
+mod dns;
+mod escape;
+#[cfg(test)]
+mod fixture;
+mod journal;
+mod machine;
+mod message;
+mod output;
+mod render;
+mod request;
+mod text;
+mod tool;
+mod view;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Cli, Command};
+
+/// The command line is wrong: EX_USAGE of sysexits.h.
+const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => run(cli),
+        Err(error) if error.use_stderr() => {
+            let words: Vec<String> =
+                std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+            message::error(&args::describe(&error, &words));
+            ExitCode::from(USAGE)
+        }
+        // Help and version.
+        Err(text) => cmd::print(text.to_string().as_bytes()),
+    }
+}
+
+fn run(cli: Cli) -> ExitCode {
+    let Some(command) = cli.command else { return cmd::print(cmd::WELCOME.as_bytes()) };
+    let ended = match command {
+        Command::Trace { tool } => cmd::trace::run(*tool),
+        Command::Doctor { output } => return cmd::doctor::run(output),
+        Command::Completion { shell } => return cmd::completion::run(shell),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            message::error(&failure.to_string());
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}

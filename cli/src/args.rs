@@ -1,0 +1,119 @@
+//! The command line as text: what clap takes, checked without looking at the machine.
+//!
+//! Each tool has its own struct because bcc's letters mean different things per tool; what all tools share is
+//! `common::Common`. `Plan` is what a tool's arguments say; `request.rs` then asks the machine.
+
+use clap::{Parser, Subcommand};
+
+mod common;
+mod options;
+mod plan;
+mod tcpaccept;
+mod tcpconnect;
+mod tcpconnlat;
+mod tcplife;
+mod tcpstates;
+mod tcptracer;
+mod usage;
+pub mod value;
+
+pub use common::{ColorChoice, Common, Output};
+pub use options::{Options, TimeFormat};
+pub use plan::{Format, Plan, prefixes};
+pub use usage::{UsageError, describe};
+
+/// See what the TCP stack does: connects, accepts, states, latency, lifetimes, per process.
+#[derive(Debug, Parser)]
+#[command(name = "sockeye", version, propagate_version = true, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do; nothing shows the short screen.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Trace sockets of this machine: bcc's TCP tools with their options and columns
+    #[command(
+        subcommand_value_name = "TOOL",
+        subcommand_help_heading = "Tools (each also without \"tcp\")",
+        subcommand_required = true,
+        override_usage = "sockeye trace <TOOL> [OPTIONS]"
+    )]
+    Trace {
+        /// Which tool.
+        #[command(subcommand)]
+        tool: Box<ToolArgs>,
+    },
+    /// Say what works on this machine, what does not, and why
+    ///
+    /// Exit code: 0 all tools work, 1 at least one works with less, 2 at least one does not work.
+    Doctor {
+        /// How to print the report
+        #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+        output: DoctorOutput,
+    },
+    /// Print a completion script: sockeye completion bash > /etc/bash_completion.d/sockeye
+    Completion {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// The shells that a completion script can be had for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Shell {
+    /// GNU Bash.
+    Bash,
+    /// Z shell.
+    Zsh,
+    /// Friendly interactive shell.
+    Fish,
+}
+
+/// How `doctor` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum DoctorOutput {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// A tool with its arguments.
+#[derive(Debug, Subcommand)]
+pub enum ToolArgs {
+    /// Print every state change of a socket, and how long the old state lasted
+    #[command(alias = "states", disable_help_flag = true)]
+    Tcpstates(tcpstates::TcpstatesArgs),
+    /// Print every connect whose SYN was sent; with --failed, those that failed and why
+    #[command(alias = "connect", disable_help_flag = true)]
+    Tcpconnect(tcpconnect::TcpconnectArgs),
+    /// Print how long connects took
+    #[command(alias = "connlat", disable_help_flag = true)]
+    Tcpconnlat(tcpconnlat::TcpconnlatArgs),
+    /// Print each connection when it ends: who, how long, how many bytes
+    #[command(alias = "life", disable_help_flag = true)]
+    Tcplife(tcplife::TcplifeArgs),
+    /// Print every accepted connection
+    #[command(alias = "accept", disable_help_flag = true)]
+    Tcpaccept(tcpaccept::TcpacceptArgs),
+    /// Print connects, accepts and closes in one stream
+    #[command(alias = "tracer", disable_help_flag = true)]
+    Tcptracer(tcptracer::TcptracerArgs),
+}
+
+impl ToolArgs {
+    /// What the arguments say, checked against each other.
+    pub fn plan(self) -> Result<Plan, UsageError> {
+        match self {
+            Self::Tcpstates(args) => args.plan(),
+            Self::Tcpconnect(args) => args.plan(),
+            Self::Tcpconnlat(args) => args.plan(),
+            Self::Tcplife(args) => args.plan(),
+            Self::Tcpaccept(args) => args.plan(),
+            Self::Tcptracer(args) => args.plan(),
+        }
+    }
+}

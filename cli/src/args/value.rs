@@ -1,0 +1,242 @@
+//! Values on the command line as text: ports, numbers, prefixes, durations, sizes. Pure; whether a process or
+//! a cgroup exists is asked later, in `machine.rs`. Each message says what would have been right.
+
+use std::{net::IpAddr, str::FromStr, time::Duration};
+
+use agent::filter::Prefix;
+use jiff::SignedDuration;
+use thiserror::Error;
+
+/// Why a value is refused. Shown behind the option's name.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum ValueError {
+    /// Nothing was given.
+    #[error("the list is empty; give {what} as {example}")]
+    EmptyList { what: &'static str, example: &'static str },
+    /// Nothing between two commas.
+    #[error("\"{list}\" has an empty item; give {what} as {example}")]
+    EmptyItem { list: String, what: &'static str, example: &'static str },
+    /// A number that is no port.
+    #[error("there is no port {0}; ports are 1 to 65535")]
+    PortRange(String),
+    /// Something else.
+    #[error("\"{0}\" is not a port number (1 to 65535)")]
+    NotAPort(String),
+    /// Not a number, or not one of that kind.
+    #[error("\"{text}\" is not {what}")]
+    NotANumber { text: String, what: &'static str },
+    /// Not `address/length`.
+    #[error("\"{0}\" is not an address prefix; write it as 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32")]
+    NotAPrefix(String),
+    /// A length that the family does not have.
+    #[error("\"{text}\": {family} prefixes have 0 to {most} bits")]
+    PrefixLength { text: String, family: &'static str, most: u8 },
+    /// An address inside the network, not the network's.
+    #[error("{text} has host bits set; the network is {network}, the single address {single}")]
+    HostBits { text: String, network: String, single: String },
+    /// No duration.
+    #[error("\"{0}\" is not a duration; write it as 500ms, 10s, 5m or 1h30m")]
+    NotADuration(String),
+    /// A negative duration, or none at all.
+    #[error("{0} is not longer than no time at all; write a duration as 500ms, 10s or 5m")]
+    NoTime(String),
+    /// A latency that is none.
+    #[error("\"{0}\" is not a minimum latency; write it in milliseconds, 0 or more, as 5 or 0.1")]
+    NotALatency(String),
+    /// No size.
+    #[error("\"{0}\" is not a size; write it as 65536, 512KiB or 4MiB")]
+    NotASize(String),
+    /// A size out of bounds.
+    #[error("{0} is out of bounds; the rings take 4KiB to 1GiB")]
+    SizeRange(String),
+}
+
+/// Ports of one option.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ports(pub Vec<u16>);
+
+impl FromStr for Ports {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        items(text, "ports", "80 or 80,443")?.map(port).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// Process or user ids of one option.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ids(pub Vec<u32>);
+
+/// Process ids: 1 and up.
+pub fn pids(text: &str) -> Result<Ids, ValueError> {
+    const WHAT: &str = "a process id (1 to 4194304)";
+    let numbers = ids(text, "process ids", "181 or 181,182", WHAT)?;
+    // PID_MAX_LIMIT of 64-bit kernels; larger ones cannot exist, so they are a slip of the finger.
+    match numbers.0.iter().find(|pid| !(1..=4_194_304).contains(*pid)) {
+        Some(pid) => Err(ValueError::NotANumber { text: pid.to_string(), what: WHAT }),
+        None => Ok(numbers),
+    }
+}
+
+/// User ids.
+pub fn uids(text: &str) -> Result<Ids, ValueError> {
+    ids(text, "user ids", "1000 or 0,1000", "a user id (a number)")
+}
+
+fn ids(text: &str, what: &'static str, example: &'static str, one: &'static str) -> Result<Ids, ValueError> {
+    items(text, what, example)?
+        .map(|item| digits(item).ok_or_else(|| ValueError::NotANumber { text: item.to_owned(), what: one }))
+        .collect::<Result<_, _>>()
+        .map(Ids)
+}
+
+/// How many: 1 and up.
+pub fn count(text: &str) -> Result<u64, ValueError> {
+    let wrong = || ValueError::NotANumber { text: text.to_owned(), what: "a number of events (1 or more)" };
+    digits(text).filter(|count| *count > 0).ok_or_else(wrong)
+}
+
+/// Prefixes of one option.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prefixes(pub Vec<Prefix>);
+
+impl FromStr for Prefixes {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        items(text, "prefixes", "10.0.0.0/8 or 10.0.0.0/8,2001:db8::/32")?
+            .map(prefix)
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+}
+
+/// A duration longer than nothing. A bare number is seconds, as with bcc's intervals.
+pub fn duration(text: &str) -> Result<Duration, ValueError> {
+    let wrong = || ValueError::NotADuration(text.to_owned());
+    let trimmed = text.trim();
+    let number = trimmed.strip_prefix(['-', '+']).unwrap_or(trimmed);
+    let bare = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let spelled = if bare { format!("{trimmed}s") } else { trimmed.to_owned() };
+    let signed: SignedDuration = spelled.parse().map_err(|_| wrong())?;
+    let duration = Duration::try_from(signed).map_err(|_| ValueError::NoTime(text.to_owned()))?;
+    if duration.is_zero() { Err(ValueError::NoTime(text.to_owned())) } else { Ok(duration) }
+}
+
+/// Milliseconds with a fraction, down to microseconds (tcpconnlat's argument).
+pub fn latency(text: &str) -> Result<Duration, ValueError> {
+    let wrong = || ValueError::NotALatency(text.to_owned());
+    let ms: f64 = text.parse().map_err(|_| wrong())?;
+    // An hour is far above what the kernel's SYN timer can reach.
+    if !(0.0..=3_600_000.0).contains(&ms) {
+        return Err(wrong());
+    }
+    Ok(Duration::from_secs_f64(ms / 1000.0))
+}
+
+/// A size in bytes for the rings.
+pub fn ring_bytes(text: &str) -> Result<u32, ValueError> {
+    let wrong = || ValueError::NotASize(text.to_owned());
+    let end = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = digits(&text[..end]).ok_or_else(wrong)?;
+    let unit: u64 = match text[end..].trim_start().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        _ => return Err(wrong()),
+    };
+    let bytes = number.saturating_mul(unit);
+    if !(4096..=1 << 30).contains(&bytes) {
+        return Err(ValueError::SizeRange(text.to_owned()));
+    }
+    u32::try_from(bytes).map_err(|_| ValueError::SizeRange(text.to_owned()))
+}
+
+/// The items of a list, none of them empty.
+fn items<'a>(
+    text: &'a str,
+    what: &'static str,
+    example: &'static str,
+) -> Result<impl Iterator<Item = &'a str>, ValueError> {
+    if text.trim().is_empty() {
+        return Err(ValueError::EmptyList { what, example });
+    }
+    let items = text.split(',').map(str::trim);
+    if items.clone().any(str::is_empty) {
+        return Err(ValueError::EmptyItem { list: text.to_owned(), what, example });
+    }
+    Ok(items)
+}
+
+/// Digits only: `from_str` alone would take a plus sign.
+fn digits<N: FromStr>(text: &str) -> Option<N> {
+    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    plain.then(|| text.parse().ok()).flatten()
+}
+
+fn port(text: &str) -> Result<u16, ValueError> {
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    if unsigned.is_empty() || !unsigned.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(ValueError::NotAPort(text.to_owned()));
+    }
+    match text.parse() {
+        Ok(0) | Err(_) => Err(ValueError::PortRange(text.to_owned())),
+        Ok(port) => Ok(port),
+    }
+}
+
+fn prefix(text: &str) -> Result<Prefix, ValueError> {
+    let wrong = || ValueError::NotAPrefix(text.to_owned());
+    let (address, length) = match text.split_once('/') {
+        Some((address, length)) => (address, Some(length)),
+        None => (text, None),
+    };
+    let address: IpAddr = address.parse().map_err(|_| wrong())?;
+    let (most, family) = if address.is_ipv4() { (32, "IPv4") } else { (128, "IPv6") };
+    let length = match length {
+        Some(length) => digits(length)
+            .filter(|length| *length <= most)
+            .ok_or_else(|| ValueError::PrefixLength { text: text.to_owned(), family, most })?,
+        None => most,
+    };
+    let network = network(address, length);
+    if network != address {
+        return Err(ValueError::HostBits {
+            text: text.to_owned(),
+            network: format!("{network}/{length}"),
+            single: address.to_string(),
+        });
+    }
+    Ok(mapped_as_v4(network, length))
+}
+
+/// The address with its host bits cleared.
+fn network(address: IpAddr, length: u8) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
+            IpAddr::V4((v4.to_bits() & mask).into())
+        }
+        IpAddr::V6(v6) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
+            IpAddr::V6((v6.to_bits() & mask).into())
+        }
+    }
+}
+
+/// `::ffff:10.0.0.0/104` is 10.0.0.0/8: v4-mapped addresses are shown and matched as IPv4.
+fn mapped_as_v4(address: IpAddr, length: u8) -> Prefix {
+    match (address.to_canonical(), length.checked_sub(96)) {
+        (IpAddr::V4(v4), Some(short)) if address.is_ipv6() => {
+            Prefix { address: IpAddr::V4(v4), length: short }
+        }
+        _ => Prefix { address, length },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+//! `sockeye trace`: the glue between the command line and the engine.
+
+use std::{
+    fs::File,
+    io::{self, IsTerminal as _},
+    os::fd::AsFd as _,
+    time::Duration,
+};
+
+use agent::{
+    bpf::LoadError,
+    decode::Context,
+    engine::{Config, Engine, EngineError},
+};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{Failure, explain};
+use crate::{
+    args::{ColorChoice, Plan, ToolArgs},
+    journal::Journal,
+    machine::{ThisMachine, one_line},
+    message,
+    output::Output,
+    render, request, view,
+};
+
+/// Runs a tool until it is stopped.
+pub fn run(tool: ToolArgs) -> Result<(), Failure> {
+    let plan = tool.plan()?;
+    if plan.common.usage {
+        let usage = format!("usage: sockeye trace {} [OPTIONS] (--help lists them)\n", plan.tool.name());
+        super::print(usage.as_bytes());
+        return Ok(());
+    }
+    let machine = ThisMachine::default();
+    let config = request::resolve(&plan, &machine)?;
+    if plan.common.explain || plan.common.ebpf {
+        super::print(explain::explain(&plan, &config).as_bytes());
+        return Ok(());
+    }
+    if plan.verbose {
+        for line in explain::explain(&plan, &config).lines() {
+            message::note(line);
+        }
+    }
+    machine.check_rights(plan.tool).map_err(Failure::Rights)?;
+    let journal = plan.options.journal.then(Journal::connect).transpose()?;
+    let output = output(&plan, journal).map_err(Failure::Output)?;
+    trace(&plan, &config, output, &mut machine.context())
+}
+
+fn output(plan: &Plan, journal: Option<Journal>) -> io::Result<Output<File>> {
+    let stdout = io::stdout();
+    let bold = match plan.common.color {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => stdout.is_terminal() && colour_is_welcome(),
+    };
+    // Not std's stdout: that one splits what it gets into lines, and the buffer is ours already.
+    let writer = File::from(stdout.as_fd().try_clone_to_owned()?);
+    let view = view::of(plan.tool, &plan.options);
+    let render = render::of(plan, bold);
+    Ok(Output::new(view, render, journal, plan.common.max_events, plan.common.buffer_size, writer))
+}
+
+fn colour_is_welcome() -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    !set("NO_COLOR") && !dumb
+}
+
+fn trace(
+    plan: &Plan,
+    config: &Config,
+    mut output: Output<File>,
+    context: &mut Context,
+) -> Result<(), Failure> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
+    runtime.block_on(async {
+        // Before anything is loaded, so that a signal in between does not cut the program off.
+        let mut stop = Stop::new().map_err(Failure::Runtime)?;
+        let mut engine = Engine::load(config).map_err(|error| failure(&error))?;
+        for degraded in engine.degraded() {
+            message::warning(&format!("{} ({}: {})", degraded.effect, degraded.what, degraded.reason));
+        }
+        if plan.options.count {
+            message::note("counting connects; Ctrl-C ends and prints them");
+        }
+        if output.begin().is_continue() {
+            let ended = engine.run(&mut output, context, stop.wait(plan.common.duration)).await;
+            ended.map_err(|error| failure(&error))?;
+        }
+        output.finish().map_err(Failure::Output)
+    })
+}
+
+/// What ends a run from outside: Ctrl-C, SIGTERM, the time that was asked for.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn new() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn wait(&mut self, duration: Option<Duration>) {
+        let time_is_up = async {
+            match duration {
+                Some(duration) => tokio::time::sleep(duration).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            () = time_is_up => {}
+        }
+    }
+}
+
+/// The error with its causes on one line. A pinned map of another shape was named on the command line.
+fn failure(error: &EngineError) -> Failure {
+    let text = one_line(error);
+    match error {
+        EngineError::Load(LoadError::Pinned(_)) => Failure::Named(text),
+        _ => Failure::Engine(text),
+    }
+}

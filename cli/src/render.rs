@@ -1,0 +1,77 @@
+//! Rows as text: bcc's columns, more columns, CSV, JSON. Renderers append to a buffer and do no I/O.
+
+mod bcc;
+mod cell;
+mod column;
+mod counts;
+mod json;
+pub mod word;
+
+use crate::{
+    args::{Format, Options, Plan, TimeFormat},
+    clock::Clock,
+    view::Row,
+};
+
+/// What a cell writes on.
+pub struct Paper<'a> {
+    /// Where the text goes.
+    pub out: &'a mut Vec<u8>,
+    /// How times look.
+    pub clock: &'a mut Clock,
+    /// Whether fields are separated by commas: what contains one must be quoted.
+    pub csv: bool,
+}
+
+/// Turns rows into text.
+pub trait Render {
+    /// What comes before the first row.
+    fn header(&mut self, out: &mut Vec<u8>) {
+        let _ = out;
+    }
+
+    /// A row, with its line end.
+    fn row(&mut self, row: &Row<'_>, out: &mut Vec<u8>);
+
+    /// What comes after the last row.
+    fn finish(&mut self, out: &mut Vec<u8>) {
+        let _ = out;
+    }
+}
+
+/// The renderer that a plan asks for. `bold`: the header may be emphasized.
+pub fn of(plan: &Plan, bold: bool) -> Box<dyn Render> {
+    let clock = |default| Clock::new(plan.options.time.unwrap_or(default));
+    if plan.options.count {
+        return Box::new(counts::Counts::new(plan.format, plan.options.sport, bold));
+    }
+    match plan.format {
+        Format::Json => Box::new(json::Json::new(plan.tool, &plan.options)),
+        Format::Table | Format::Wide | Format::Csv => {
+            let columns = bcc::columns(plan.tool, plan.format, &plan.options);
+            Box::new(column::Columns::new(
+                columns,
+                plan.format == Format::Csv,
+                bold,
+                clock(TimeFormat::Clock),
+            ))
+        }
+    }
+}
+
+/// The form of the columns of a tool.
+#[derive(Clone, Copy)]
+struct Form<'a> {
+    format: Format,
+    options: &'a Options,
+}
+
+impl Form<'_> {
+    fn wide(self) -> bool {
+        self.format == Format::Wide
+    }
+
+    fn csv(self) -> bool {
+        self.format == Format::Csv
+    }
+}

@@ -1,0 +1,81 @@
+//! The tools of `sockeye trace`: their names, in one table. Everything else about a tool is in files of its
+//! name: `args/`, `view/`, `render/bcc/` and docs/tools/; a test at the end looks for them.
+
+use agent::event::{EventKind, Kinds};
+
+/// A tool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tool {
+    /// State changes and how long each state lasted.
+    Tcpstates,
+    /// Connects.
+    Tcpconnect,
+    /// How long connects took.
+    Tcpconnlat,
+    /// Connections from beginning to end.
+    Tcplife,
+    /// Accepts.
+    Tcpaccept,
+    /// Connects, accepts and closes in one stream.
+    Tcptracer,
+}
+
+impl Tool {
+    /// Every tool, in the order of the help.
+    #[cfg(test)]
+    pub const ALL: [Self; 6] = [
+        Self::Tcpstates,
+        Self::Tcpconnect,
+        Self::Tcpconnlat,
+        Self::Tcplife,
+        Self::Tcpaccept,
+        Self::Tcptracer,
+    ];
+
+    /// The name, as bcc has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcpstates => "tcpstates",
+            Self::Tcpconnect => "tcpconnect",
+            Self::Tcpconnlat => "tcpconnlat",
+            Self::Tcplife => "tcplife",
+            Self::Tcpaccept => "tcpaccept",
+            Self::Tcptracer => "tcptracer",
+        }
+    }
+
+    /// The event kinds that the tool's view needs.
+    pub fn kinds(self) -> Kinds {
+        let kinds: &[EventKind] = match self {
+            Self::Tcpstates => &[EventKind::StateChange],
+            Self::Tcpconnect => &[EventKind::Connect, EventKind::Established, EventKind::ConnectFailed],
+            Self::Tcpconnlat => &[EventKind::Established, EventKind::ConnectFailed],
+            Self::Tcplife => &[EventKind::Close],
+            Self::Tcpaccept => &[EventKind::Accept],
+            Self::Tcptracer => &[EventKind::Established, EventKind::Accept, EventKind::Closing],
+        };
+        kinds.iter().copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::Tool;
+
+    #[test]
+    fn every_tool_has_its_files_and_its_page() {
+        let cli = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for tool in Tool::ALL {
+            let name = tool.name();
+            for file in [
+                format!("src/args/{name}.rs"),
+                format!("src/view/{name}.rs"),
+                format!("src/render/bcc/{name}.rs"),
+            ] {
+                assert!(cli.join(&file).is_file(), "{name} has no {file}");
+            }
+        }
+    }
+}

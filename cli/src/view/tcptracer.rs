@@ -1,0 +1,60 @@
+//! tcptracer: a connection that was made by this side, one that was accepted, the end of either.
+
+use agent::event::{Event, EventKind, TcpState};
+
+use super::{Plain, Row, tcpaccept};
+
+/// Keeps nothing.
+pub struct Tcptracer;
+
+impl Plain for Tcptracer {
+    fn row<'a>(&self, event: &'a Event) -> Option<Row<'a>> {
+        if event.kinds.has(EventKind::Established) {
+            Some(Row::of(event, "connect"))
+        } else if event.kinds.has(EventKind::Accept) {
+            Some(Row { process: tcpaccept::acceptor(event), ..Row::of(event, "accept") })
+        } else if event.kinds.has(EventKind::Closing) && was_connected(event) {
+            Some(Row::of(event, "close"))
+        } else {
+            None
+        }
+    }
+}
+
+/// As bcc: what was never established does not close.
+fn was_connected(event: &Event) -> bool {
+    !event.state.is_some_and(|state| {
+        matches!(state.old, TcpState::SynSent | TcpState::SynRecv | TcpState::NewSynRecv | TcpState::Listen)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use agent::event::{EventKind, TcpState};
+
+    use super::Tcptracer;
+    use crate::{fixture, view::tests::names};
+
+    fn closing(from: TcpState) -> agent::event::Event {
+        let mut event = fixture::event(&[EventKind::Closing]);
+        event.state = fixture::state(from, TcpState::FinWait1).state;
+        event
+    }
+
+    #[test]
+    fn a_connection_is_connect_or_accept_and_close() {
+        let events = [
+            fixture::event(&[EventKind::Established]),
+            fixture::event(&[EventKind::Accept]),
+            closing(TcpState::Established),
+            closing(TcpState::CloseWait),
+        ];
+        assert_eq!(names(&mut Tcptracer, &events), ["connect", "accept", "close", "close"]);
+    }
+
+    #[test]
+    fn what_was_never_established_does_not_close() {
+        let events = [TcpState::SynSent, TcpState::SynRecv, TcpState::Listen].map(closing);
+        assert!(names(&mut Tcptracer, &events).is_empty());
+    }
+}
