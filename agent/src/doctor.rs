@@ -1,4 +1,16 @@
 //! What each tool can and cannot have on this machine, and why: the facts behind `sockeye doctor`.
+//!
+//! [`inspect`] looks at the machine, the engine tries what it can attach ([`Support`]), and [`report`] turns
+//! both into verdicts, purely.
+
+mod facts;
+mod machine;
+#[cfg(test)]
+mod tests;
+mod tools;
+
+pub use self::machine::{Limits, Machine, inspect};
+use crate::engine::Degraded;
 
 /// How well a tool or a feature works here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,7 +48,7 @@ pub struct Note {
 /// One line about the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fact {
-    /// Its name: `kernel`, `btf`, `lockdown`, `capabilities`, `cgroup`, `rings`, `maps`.
+    /// Its name: `kernel`, `btf`, `lockdown`, `capabilities`, `cgroup`, `tracefs`, `rings`, `maps`, `jit`.
     pub name: &'static str,
     /// How it is.
     pub health: Health,
@@ -58,4 +70,18 @@ impl Report {
     pub fn health(&self) -> Health {
         self.tools.iter().map(|tool| tool.health).max().unwrap_or(Health::Ok)
     }
+}
+
+/// What the engine found out by trying.
+#[derive(Clone, Copy, Debug)]
+pub enum Support<'a> {
+    /// It loads everything but these.
+    Loads(&'a [Degraded]),
+    /// It does not load at all, for this reason.
+    Refused(&'a str),
+}
+
+/// The verdicts, from what the machine is and what the engine could do on it.
+pub fn report(machine: &Machine, support: Support<'_>) -> Report {
+    Report { facts: facts::facts(machine), tools: tools::tools(machine, support) }
 }

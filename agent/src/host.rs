@@ -37,11 +37,11 @@ impl Default for Roots {
 
 /// A tree of files for a test, gone with the value.
 #[cfg(test)]
-struct Tree(PathBuf);
+pub(crate) struct Tree(PathBuf);
 
 #[cfg(test)]
 impl Tree {
-    fn new(files: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(files: &[(&str, &str)]) -> Self {
         use std::sync::atomic::{AtomicU32, Ordering};
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("sockeye-host-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -58,7 +58,7 @@ impl Tree {
         tree
     }
 
-    fn roots(&self) -> Roots {
+    pub(crate) fn roots(&self) -> Roots {
         Roots { proc: self.0.join("proc"), sys: self.0.join("sys"), netns: vec![self.0.join("netns")] }
     }
 }

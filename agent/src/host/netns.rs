@@ -88,17 +88,21 @@ const NSFS: u64 = 0x6e73_6673;
 /// The largest pid that a kernel gives (`PID_MAX_LIMIT`); inodes of namespaces are far above.
 const MAX_PID: u64 = 1 << 22;
 
+/// The lowest inode of a namespace (`include/linux/proc_ns.h`).
+const FIRST_INODE: u32 = 0xEFFF_FFF0;
+
 /// The namespace of this process.
 pub fn own(roots: &Roots) -> Result<u32, NetnsError> {
     of_link(&roots.proc.join("self/ns/net"))
 }
 
-/// The host's namespace; `None` where this process cannot see the host's first process.
+/// The host's namespace; `None` where this process cannot see the host's first processes.
 pub fn host(roots: &Roots) -> Option<u32> {
     if !proc::in_initial_pid_namespace(roots) {
         return None;
     }
-    of_link(&roots.proc.join("1/ns/net")).ok()
+    // Process 2 is the kernel's, and hidden less often than 1.
+    ["2/ns/net", "1/ns/net"].iter().find_map(|link| inode_of_link(&roots.proc.join(link), "net"))
 }
 
 /// The namespace of a process.
@@ -152,7 +156,8 @@ pub fn parse(roots: &Roots, text: &str) -> Result<u32, NetnsError> {
             let all = all(roots);
             let found = u32::try_from(inode).ok().filter(|inode| {
                 // What we may not see may well have it.
-                all.hidden > 0 || all.known.iter().any(|known| known.inode == *inode)
+                let may_be = all.hidden > 0 && *inode >= FIRST_INODE;
+                may_be || all.known.iter().any(|known| known.inode == *inode)
             });
             found.ok_or(NetnsError::Inode { inode })
         }
@@ -230,6 +235,7 @@ mod tests {
             ("proc/self/ns/pid", "-> pid:[4026531836]"),
             ("proc/1/status", "Tgid:\t1\n"),
             ("proc/1/ns/net", "-> net:[4026531840]"),
+            ("proc/2/ns/net", "-> net:[4026531840]"),
             ("proc/70/status", "Tgid:\t70\n"),
             ("proc/70/ns/net", "-> net:[4026532208]"),
             ("proc/71/status", "Tgid:\t71\n"),
@@ -285,7 +291,7 @@ mod tests {
         let inodes: Vec<_> = all.known.iter().map(|known| known.inode).collect();
         assert_eq!(inodes, [4_026_531_840, 4_026_532_208, 4_026_532_300]);
         assert_eq!(all.known[2].path, Path::new("/run/netns/blue"));
-        assert!(all.known[0].path.ends_with("proc/1/ns/net"));
+        assert!(all.known[0].path.ends_with("ns/net"));
     }
 
     #[test]
