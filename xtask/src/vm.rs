@@ -36,6 +36,9 @@ pub struct Arguments {
     /// Look for a newer kernel of the series, too
     #[arg(long)]
     update: bool,
+    /// Only live tests whose names contain this
+    #[arg(long, value_name = "FILTER", conflicts_with = "command")]
+    only: Vec<String>,
     /// What to run instead of the live tests: one word is a line for the shell, more are a program and its
     /// arguments; sockeye is on PATH
     #[arg(last = true, value_name = "COMMAND")]
@@ -51,8 +54,8 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode> {
     }
     let print = |line: &str| println!("{line}");
     if arguments.command.is_empty() {
-        let outcome = Live::build(&target, sockeye)?.in_guest(&boot, &[], print)?;
-        outcome.check(&[])?;
+        let outcome = Live::build(&target, sockeye)?.in_guest(&boot, &arguments.only, print)?;
+        outcome.check(&arguments.only)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut guest = Guest::new(&arguments.command).with_file(&sockeye, "/usr/bin/sockeye");

@@ -149,9 +149,11 @@ fn download(series: Series, cache: &Path, folder: &Path, look_again: bool) -> Re
     if !root.join("lib").exists() {
         std::os::unix::fs::symlink("usr/lib", root.join("lib")).context("cannot link lib")?;
     }
-    let image = root.join("boot").join(format!("vmlinuz-{release}"));
-    fs::copy(&image, part.join("vmlinuz"))
-        .with_context(|| format!("{} is not in the package", image.display()))?;
+    // Since 7.3 the image lies beside the modules.
+    let places = [format!("boot/vmlinuz-{release}"), format!("lib/modules/{release}/vmlinuz")];
+    let image = places.iter().map(|place| root.join(place)).find(|image| image.is_file());
+    let image = image.with_context(|| format!("no image of {release} in {}", packages.join(", ")))?;
+    fs::copy(&image, part.join("vmlinuz")).with_context(|| format!("cannot copy {}", image.display()))?;
     fs::write(part.join("release"), &release)?;
     let _ = fs::remove_dir_all(folder);
     fs::rename(&part, folder).with_context(|| format!("cannot make {}", folder.display()))
