@@ -7,6 +7,7 @@ pub mod trace;
 
 use std::{
     io::{self, Write as _},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -50,6 +51,14 @@ pub enum Failure {
     /// Standard output.
     #[error("cannot write to standard output: {0}")]
     Output(#[source] io::Error),
+    /// The file that says that the tool runs.
+    #[error("--ready-file: cannot create {}: {error}", path.display())]
+    Ready {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
     /// The runtime.
     #[error("cannot start: {0}")]
     Runtime(#[source] io::Error),
@@ -59,6 +68,7 @@ impl Failure {
     /// The exit code.
     pub const fn exit_code(&self) -> u8 {
         match self {
+            Self::Unresolved(unresolved) if unresolved.forbidden() => 1,
             Self::Usage(_) | Self::Unresolved(_) | Self::Named(_) => USAGE,
             _ => 1,
         }

@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -16,7 +17,10 @@ use agent::{
 };
 use rustix::fs::statfs;
 
-use crate::{request::Machine, tool::Tool};
+use crate::{
+    request::{Machine, Refusal},
+    tool::Tool,
+};
 
 /// The machine that the program runs on.
 #[derive(Default)]
@@ -28,21 +32,21 @@ pub struct ThisMachine {
 const BPF_FS: u64 = 0xcafe_4a11;
 
 impl Machine for ThisMachine {
-    fn check_process(&self, pid: u32) -> Result<(), String> {
+    fn check_process(&self, pid: u32) -> Result<(), Refusal> {
         // From within a pid namespace the host's processes cannot be seen; events carry their ids.
         if !proc::in_initial_pid_namespace(&self.roots) {
             return Ok(());
         }
-        proc::check(&self.roots, pid).map_err(|error| one_line(&error))
+        proc::check(&self.roots, pid).map_err(|error| refusal(&error))
     }
 
-    fn netns(&self, text: &str) -> Result<u32, String> {
-        netns::parse(&self.roots, text).map_err(|error| one_line(&error))
+    fn netns(&self, text: &str) -> Result<u32, Refusal> {
+        netns::parse(&self.roots, text).map_err(|error| refusal(&error))
     }
 
-    fn cgroup(&self, text: &str) -> Result<u64, String> {
-        let cgroups = Cgroups::find(&self.roots).map_err(|error| one_line(&error))?;
-        cgroups.parse(text).map_err(|error| one_line(&error))
+    fn cgroup(&self, text: &str) -> Result<u64, Refusal> {
+        let cgroups = Cgroups::find(&self.roots).map_err(|error| refusal(&error))?;
+        cgroups.parse(text).map_err(|error| refusal(&error))
     }
 
     fn cgroup_mount(&self) -> Option<PathBuf> {
@@ -86,18 +90,30 @@ impl ThisMachine {
 /// Id of the root of the v2 hierarchy, on every kernel so far.
 const ROOT_CGROUP: u64 = 1;
 
+fn refusal(error: &(dyn Error + 'static)) -> Refusal {
+    Refusal { reason: one_line(error), forbidden: causes(error).any(is_permission) }
+}
+
+fn is_permission(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+}
+
+/// An error, what caused it, what caused that.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
+}
+
 /// An error with its causes, on one line.
-pub fn one_line(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let reason = error.to_string();
-        // Some errors repeat their source in their own words.
-        if !text.contains(&reason) {
+pub fn one_line(error: &(dyn Error + 'static)) -> String {
+    let mut text = String::new();
+    for reason in causes(error).map(ToString::to_string) {
+        if text.is_empty() {
+            text = reason;
+        } else if !text.contains(&reason) {
+            // Some errors repeat their source in their own words.
             text.push_str(": ");
             text.push_str(&reason);
         }
-        cause = error.source();
     }
     text.replace('\n', " ")
 }

@@ -15,13 +15,13 @@ use crate::args::{Plan, prefixes};
 /// What is asked of the machine. Behind a trait so that tests need no cgroups.
 pub trait Machine {
     /// Whether the process exists, else why it cannot be meant.
-    fn check_process(&self, pid: u32) -> Result<(), String>;
+    fn check_process(&self, pid: u32) -> Result<(), Refusal>;
 
     /// The inode of a network namespace, given as path, inode, pid or name.
-    fn netns(&self, text: &str) -> Result<u32, String>;
+    fn netns(&self, text: &str) -> Result<u32, Refusal>;
 
     /// The v2 id of a cgroup, given as path or id.
-    fn cgroup(&self, text: &str) -> Result<u64, String>;
+    fn cgroup(&self, text: &str) -> Result<u64, Refusal>;
 
     /// Where the v2 hierarchy is mounted.
     fn cgroup_mount(&self) -> Option<PathBuf>;
@@ -30,12 +30,35 @@ pub trait Machine {
     fn is_in_bpffs(&self, path: &Path) -> bool;
 }
 
-/// What the machine does not have. A mistake on the command line, as far as the exit code goes.
+/// Why the machine does not answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// In words.
+    pub reason: String,
+    /// It may be there, but this process may not look.
+    pub forbidden: bool,
+}
+
+impl Refusal {
+    /// There is no such thing.
+    pub fn absent(reason: String) -> Self {
+        Self { reason, forbidden: false }
+    }
+}
+
+/// What an option names could not be found.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("{option}: {reason}")]
+#[error("{option}: {}", refusal.reason)]
 pub struct Unresolved {
     option: &'static str,
-    reason: String,
+    refusal: Refusal,
+}
+
+impl Unresolved {
+    /// Not the command line is wrong, a right is missing.
+    pub const fn forbidden(&self) -> bool {
+        self.refusal.forbidden
+    }
 }
 
 /// Looks the plan up.
@@ -43,21 +66,21 @@ pub fn resolve(plan: &Plan, machine: &dyn Machine) -> Result<Config, Unresolved>
     let common = &plan.common;
     let pids: Vec<u32> = common.pid.iter().flat_map(|ids| ids.0.iter().copied()).collect();
     for pid in &pids {
-        machine.check_process(*pid).map_err(|reason| Unresolved { option: "--pid", reason })?;
+        machine.check_process(*pid).map_err(of("--pid"))?;
     }
     let netns = each(&common.netns, "--netns", |text| machine.netns(text))?;
     let mut cgroups = each(&common.cgroup, "--cgroup", |text| machine.cgroup(text))?;
     let mut pinned_cgroup = None;
     if let Some(text) = &common.cgroupmap {
         let place = map_or_cgroup(text, machine);
-        match place.map_err(|reason| Unresolved { option: "--cgroupmap", reason })? {
+        match place.map_err(of("--cgroupmap"))? {
             Place::Map(path) => pinned_cgroup = Some(path),
             Place::Cgroup(id) => cgroups.push(id),
         }
     }
     let pinned_mntns = common.mntnsmap.clone();
     if let Some(path) = &pinned_mntns {
-        must_be_pinned(path, machine).map_err(|reason| Unresolved { option: "--mntnsmap", reason })?;
+        must_be_pinned(path, machine).map_err(of("--mntnsmap"))?;
     }
     let family = match (common.ipv4, common.ipv6) {
         (true, false) => Some(Family::V4),
@@ -95,9 +118,13 @@ pub fn resolve(plan: &Plan, machine: &dyn Machine) -> Result<Config, Unresolved>
 fn each<T>(
     texts: &[String],
     option: &'static str,
-    look_up: impl Fn(&str) -> Result<T, String>,
+    look_up: impl Fn(&str) -> Result<T, Refusal>,
 ) -> Result<Vec<T>, Unresolved> {
-    texts.iter().map(|text| look_up(text).map_err(|reason| Unresolved { option, reason })).collect()
+    texts.iter().map(|text| look_up(text).map_err(of(option))).collect()
+}
+
+fn of(option: &'static str) -> impl Fn(Refusal) -> Unresolved {
+    move |refusal| Unresolved { option, refusal }
 }
 
 enum Place {
@@ -106,19 +133,21 @@ enum Place {
 }
 
 /// `-C` takes what bcc takes, a pinned map, and a cgroup itself.
-fn map_or_cgroup(text: &str, machine: &dyn Machine) -> Result<Place, String> {
+fn map_or_cgroup(text: &str, machine: &dyn Machine) -> Result<Place, Refusal> {
     let path = Path::new(text);
     if text.contains('/') && machine.is_in_bpffs(path) {
         return Ok(Place::Map(path.to_owned()));
     }
-    machine.cgroup(text).map(Place::Cgroup).map_err(|reason| format!("{reason}, and no pinned BPF map"))
+    let cgroup = machine.cgroup(text).map(Place::Cgroup);
+    cgroup.map_err(|no| Refusal { reason: format!("{}, and no pinned BPF map", no.reason), ..no })
 }
 
-fn must_be_pinned(path: &Path, machine: &dyn Machine) -> Result<(), String> {
+fn must_be_pinned(path: &Path, machine: &dyn Machine) -> Result<(), Refusal> {
     if machine.is_in_bpffs(path) {
         return Ok(());
     }
-    Err(format!("{}: is no pinned BPF map (not on a BPF file system)", path.display()))
+    let reason = format!("{}: is no pinned BPF map (not on a BPF file system)", path.display());
+    Err(Refusal::absent(reason))
 }
 
 #[cfg(test)]

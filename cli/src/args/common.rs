@@ -108,6 +108,9 @@ pub struct Common {
     /// bcc's hidden option to show its program: the same as --explain
     #[arg(long, hide = true)]
     pub ebpf: bool,
+    /// Create this file when everything from now on is seen: for tests and scripts that must not miss anything
+    #[arg(long, value_name = "PATH", hide = true)]
+    pub ready_file: Option<PathBuf>,
     /// Print the usage line (as bcc's C tools)
     #[arg(long, hide = true)]
     pub usage: bool,

@@ -88,6 +88,9 @@ fn trace(
             message::note("counting connects; Ctrl-C ends and prints them");
         }
         if output.begin().is_continue() {
+            if let Some(path) = &plan.common.ready_file {
+                File::create(path).map_err(|error| Failure::Ready { path: path.clone(), error })?;
+            }
             let ended = engine.run(&mut output, context, stop.wait(plan.common.duration)).await;
             ended.map_err(|error| failure(&error))?;
         }

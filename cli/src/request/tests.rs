@@ -9,23 +9,27 @@ use agent::{
 };
 use clap::Parser as _;
 
-use super::{Machine, Unresolved, resolve};
+use super::{Machine, Refusal, Unresolved, resolve};
 use crate::args::{Cli, Command, Plan};
 
 /// Process 181, network namespace `web`, cgroup `/pods`, one BPF file system.
 struct Small;
 
+fn absent(reason: String) -> Refusal {
+    Refusal::absent(reason)
+}
+
 impl Machine for Small {
-    fn check_process(&self, pid: u32) -> Result<(), String> {
-        if pid == 181 { Ok(()) } else { Err(format!("{pid}: no such process")) }
+    fn check_process(&self, pid: u32) -> Result<(), Refusal> {
+        if pid == 181 { Ok(()) } else { Err(absent(format!("{pid}: no such process"))) }
     }
 
-    fn netns(&self, text: &str) -> Result<u32, String> {
-        if text == "web" { Ok(4_026_532_208) } else { Err(format!("{text}: no network namespace")) }
+    fn netns(&self, text: &str) -> Result<u32, Refusal> {
+        if text == "web" { Ok(4_026_532_208) } else { Err(absent(format!("{text}: no network namespace"))) }
     }
 
-    fn cgroup(&self, text: &str) -> Result<u64, String> {
-        if text == "/pods" { Ok(77) } else { Err(format!("{text}: is no cgroup")) }
+    fn cgroup(&self, text: &str) -> Result<u64, Refusal> {
+        if text == "/pods" { Ok(77) } else { Err(absent(format!("{text}: is no cgroup"))) }
     }
 
     fn cgroup_mount(&self) -> Option<PathBuf> {
@@ -151,4 +155,36 @@ fn failures_at_system_calls_are_watched_only_on_request() {
     assert!(resolved("tcpconnect --failed").unwrap().syscall_failures);
     assert!(resolved("tcpconnlat --failed").unwrap().syscall_failures);
     assert!(!resolved("tcpconnect").unwrap().syscall_failures);
+}
+
+#[test]
+fn what_may_not_be_looked_at_is_no_mistake_of_the_command_line() {
+    /// A machine that keeps its processes to itself.
+    struct Closed;
+
+    impl Machine for Closed {
+        fn check_process(&self, _: u32) -> Result<(), Refusal> {
+            Ok(())
+        }
+
+        fn netns(&self, _: &str) -> Result<u32, Refusal> {
+            Err(Refusal { reason: "CAP_SYS_PTRACE is needed".to_owned(), forbidden: true })
+        }
+
+        fn cgroup(&self, _: &str) -> Result<u64, Refusal> {
+            Ok(1)
+        }
+
+        fn cgroup_mount(&self) -> Option<PathBuf> {
+            None
+        }
+
+        fn is_in_bpffs(&self, _: &Path) -> bool {
+            false
+        }
+    }
+
+    let error = resolve(&plan("tcplife -N 1"), &Closed).unwrap_err();
+    assert!(error.forbidden());
+    assert_eq!(error.to_string(), "--netns: CAP_SYS_PTRACE is needed");
 }
