@@ -1,0 +1,62 @@
+//! What this kernel must be able to do: looked up where the tool does not look, so that a test is skipped
+//! only where the hook is not there, and fails where it is.
+
+use std::{path::PathBuf, process::Command, sync::OnceLock};
+
+use serde_json::Value;
+
+/// Something that a kernel may lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requirement {
+    /// fexit programs: the acceptor is known at accept(). Refused under lockdown and where the kernel was
+    /// built without them; only the kernel's own EPERM counts, found in the doctor's words.
+    Fexit,
+    /// `sock_send_length` and `sock_recv_length` (6.3): first reads and writes are seen.
+    SendReceiveTracepoints,
+}
+
+/// Why it cannot be had, or `None` where it can. Begins with the words that `xtask test` accepts as a reason.
+pub fn lacks(requirement: Requirement) -> Option<String> {
+    match requirement {
+        Requirement::SendReceiveTracepoints => (!btf_has("btf_trace_sock_send_length"))
+            .then(|| "this kernel lacks the sock_send_length tracepoint".to_owned()),
+        Requirement::Fexit => {
+            let report = doctor();
+            let tools = report["tools"].as_array().expect("the doctor's tools");
+            let accept = tools.iter().find(|tool| tool["tool"] == "tcpaccept").expect("tcpaccept");
+            let words = accept.to_string();
+            if !words.contains("fexit") {
+                return None;
+            }
+            let refused = words.contains("EPERM") || words.contains("not permitted");
+            assert!(refused, "fexit must load unless the kernel says EPERM: {words}");
+            Some("this kernel lacks fexit: it refuses such programs (EPERM)".to_owned())
+        }
+    }
+}
+
+/// Whether the running kernel is one that must be refused (5.10), and nothing else can be tested.
+pub fn refusal_expected() -> bool {
+    std::env::var("SOCKEYE_EXPECT").is_ok_and(|expected| expected == "refusal")
+}
+
+/// The program under test.
+pub fn sockeye() -> PathBuf {
+    std::env::var_os("SOCKEYE_BIN").map(PathBuf::from).expect("a test that begins with begin!() has it")
+}
+
+/// `sockeye doctor -o json`.
+pub fn doctor() -> Value {
+    let output = Command::new(sockeye()).args(["doctor", "-o", "json"]).output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!("doctor -o json: {error}: {}", String::from_utf8_lossy(&output.stderr))
+    })
+}
+
+/// Whether a type of this name is in the running kernel's BTF. The strings are NUL-terminated.
+pub fn btf_has(name: &str) -> bool {
+    static BTF: OnceLock<Vec<u8>> = OnceLock::new();
+    let btf = BTF.get_or_init(|| std::fs::read("/sys/kernel/btf/vmlinux").unwrap_or_default());
+    let needle = [b"\0", name.as_bytes(), b"\0"].concat();
+    btf.windows(needle.len()).any(|window| window == needle)
+}

@@ -1,0 +1,241 @@
+//! Nothing is lost, nothing comes twice, and what is lost is counted: held against the kernel's own counters.
+
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
+
+use rustix::process::Signal;
+
+use crate::{
+    bed::{
+        actor::{Actor, socket},
+        event::Event,
+        netns::Netns,
+        order::{Order, Reply, Storm},
+        trace::{Ended, Trace},
+    },
+    begin,
+};
+
+/// A namespace with a server and a client in it, and room for many connections.
+struct Arena {
+    netns: Netns,
+    server: Actor,
+    client: Actor,
+    to: Vec<SocketAddr>,
+    listener: u32,
+}
+
+impl Arena {
+    fn new() -> Self {
+        let netns = Netns::new();
+        netns.sysctl("net/ipv4/ip_local_port_range", "1024 65535");
+        netns.sysctl("net/core/somaxconn", "8192");
+        let mut server = Actor::new("storm-server", &netns);
+        let client = Actor::new("storm-client", &netns);
+        let at = "0.0.0.0:1000".parse().unwrap();
+        let listener = socket(server.order(Order::Listen { at, backlog: 8192, dual_stack: false }));
+        // Several destinations, so that TIME_WAIT does not use up the ports.
+        let to = (1..=8).map(|last| SocketAddr::from(([127, 0, 0, last], 1000))).collect();
+        Self { netns, server, client, to, listener: listener.number }
+    }
+
+    /// So many connections of which every second one is closed by the server first, or as many as the time
+    /// allows. Gives their number.
+    fn storm(&mut self, count: u32, at_most: Duration) -> u32 {
+        self.server.start(&Order::Serve { listener: self.listener, count });
+        self.client.start(&Order::Storm(Storm { to: self.to.clone(), count, at_most }));
+        let patience = at_most + Duration::from_secs(30);
+        let Reply::Count(made) = self.client.finish_within(patience) else { panic!("the storm failed") };
+        let served = self.server.finish_within(patience);
+        assert!(matches!(served, Reply::Done), "{served:?}");
+        made
+    }
+
+    fn active_opens(&self) -> u64 {
+        self.netns.snmp("Tcp", "ActiveOpens")
+    }
+
+    fn passive_opens(&self) -> u64 {
+        self.netns.snmp("Tcp", "PassiveOpens")
+    }
+
+    fn netns(&self) -> String {
+        self.netns.inode.to_string()
+    }
+}
+
+/// How many rows there are of each cookie, by role.
+fn by_cookie<'a>(events: impl IntoIterator<Item = &'a Event>, role: &str) -> HashMap<u64, u32> {
+    let mut rows = HashMap::new();
+    for event in events {
+        if event.text("role") == role {
+            *rows.entry(event.number("cookie")).or_default() += 1;
+        }
+    }
+    rows
+}
+
+fn twice(rows: &HashMap<u64, u32>) -> Vec<(&u64, &u32)> {
+    rows.iter().filter(|(_, count)| **count != 1).collect()
+}
+
+/// What the tool said that it lost: the sum of the numbers in front of "lost".
+fn told_lost(ended: &Ended) -> u64 {
+    ended.stderr.lines().filter(|line| line.contains("lost")).map(first_number).sum()
+}
+
+fn first_number(line: &str) -> u64 {
+    let digits: String =
+        line.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or_else(|_| panic!("no number in {line:?}"))
+}
+
+#[test]
+fn every_open_of_a_hundred_thousand_connections_is_seen_exactly_once() {
+    begin!();
+    let mut arena = Arena::new();
+    let netns = arena.netns();
+    let trace = Trace::start(&["tcplife", "--netns", &netns, "--buffer-size", "8M"]);
+    let before = (arena.active_opens(), arena.passive_opens());
+    // An emulated machine makes as many as it can in two minutes.
+    let made = arena.storm(100_000, Duration::from_secs(120));
+    let opens = (arena.active_opens() - before.0, arena.passive_opens() - before.1);
+    assert_eq!(opens, (u64::from(made), u64::from(made)), "the truth itself");
+    // The last server's end may still wait for the client's last ACK.
+    std::thread::sleep(Duration::from_millis(100));
+    let ended = trace.stop();
+    let clients = by_cookie(&ended.events, "client");
+    let servers = by_cookie(&ended.events, "server");
+    println!("{made} connections, {} rows, stderr {:?}", ended.events.len(), ended.stderr);
+    assert!(twice(&clients).is_empty() && twice(&servers).is_empty(), "rows that came twice");
+    assert_eq!((clients.len() as u64, servers.len() as u64), opens, "stderr: {}", ended.stderr);
+    assert_eq!(told_lost(&ended), 0, "{}", ended.stderr);
+    let (client, server) = (u64::from(arena.client.pid), u64::from(arena.server.pid));
+    for event in &ended.events {
+        let owner = if event.text("role") == "client" { client } else { server };
+        assert_eq!(event.maybe("process.pid"), Some(owner), "{}", event.json);
+        assert_eq!(event.number("close.bytes_sent"), if owner == client { 64 } else { 32 }, "{}", event.json);
+        assert!(event.maybe("close.duration_ns").is_some(), "{}", event.json);
+    }
+}
+
+#[test]
+fn connects_and_accepts_are_each_seen_exactly_once() {
+    begin!();
+    let mut arena = Arena::new();
+    let netns = arena.netns();
+    let trace = Trace::start(&["tcptracer", "--netns", &netns, "--buffer-size", "8M"]);
+    let made = u64::from(arena.storm(10_000, Duration::from_secs(60)));
+    std::thread::sleep(Duration::from_millis(100));
+    let ended = trace.stop();
+    for (name, role, other) in [("connect", "client", "server"), ("accept", "server", "client")] {
+        let rows: Vec<&Event> = ended.select(|event| event.text("event") == name);
+        let seen = by_cookie(rows.iter().copied(), role);
+        assert!(twice(&seen).is_empty(), "{name} came twice");
+        assert_eq!(seen.len() as u64, made, "{name}: {}", ended.stderr);
+        assert!(by_cookie(rows, other).is_empty(), "a {name} of the wrong side");
+    }
+    for role in ["client", "server"] {
+        let closes = by_cookie(ended.select(|event| event.text("event") == "close"), role);
+        assert!(twice(&closes).is_empty());
+        assert_eq!(closes.len() as u64, made, "closes of the {role}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn with_a_ring_of_one_page_seen_and_lost_add_up_to_the_truth() {
+    begin!();
+    let mut arena = Arena::new();
+    let netns = arena.netns();
+    let trace = Trace::start(&["tcplife", "--netns", &netns, "--buffer-size", "4096"]);
+    // A reader that does not read: so that there is a loss however fast it would be.
+    trace.signal(Signal::STOP);
+    let made = u64::from(arena.storm(500, Duration::from_secs(60)));
+    trace.signal(Signal::CONT);
+    let more = u64::from(arena.storm(1_000, Duration::from_secs(60)));
+    std::thread::sleep(Duration::from_millis(100));
+    let ended = trace.stop();
+    let (seen, lost) = (ended.events.len() as u64, told_lost(&ended));
+    println!("{seen} seen, {lost} lost of {}: {:?}", 2 * (made + more), ended.stderr);
+    assert!(lost > 0, "900 records do not fit into a page");
+    assert_eq!(seen + lost, 2 * (made + more), "{}", ended.stderr);
+    assert!(ended.stderr.contains("--buffer-size"), "what to do is said: {}", ended.stderr);
+}
+
+#[test]
+fn losses_are_told_at_most_once_a_second() {
+    begin!();
+    let mut arena = Arena::new();
+    let netns = arena.netns();
+    let begin = std::time::Instant::now();
+    let trace = Trace::start(&["tcpstates", "--netns", &netns, "--buffer-size", "4096"]);
+    arena.storm(100_000, Duration::from_secs(3));
+    let ended = trace.stop();
+    let lines = ended.stderr.lines().filter(|line| line.contains("lost")).count() as u64;
+    // One a second and the last one at the end.
+    assert!(lines <= begin.elapsed().as_secs() + 2, "{lines} lines: {}", ended.stderr);
+}
+
+#[test]
+fn thousands_closed_in_a_row_under_traffic_are_each_seen_exactly_once() {
+    begin!();
+    const HELD: u32 = 3000;
+    let mut arena = Arena::new();
+    let mut holder = Actor::new("holder", &arena.netns);
+    let mut keeper = Actor::new("keeper", &arena.netns);
+    let at: SocketAddr = "127.0.0.1:1001".parse().unwrap();
+    let listener = socket(keeper.order(Order::Listen { at, backlog: 8192, dual_stack: false }));
+    let netns = arena.netns();
+    let trace = Trace::start(&["tcpstates", "--netns", &netns, "--buffer-size", "64M"]);
+    let before = arena.active_opens();
+    arena.server.start(&Order::Serve { listener: arena.listener, count: 20_000 });
+    let storm = Storm { to: arena.to.clone(), count: 20_000, at_most: Duration::from_secs(40) };
+    arena.client.start(&Order::Storm(storm));
+    let patience = Duration::from_secs(90);
+    for _ in 0..2 {
+        keeper.start(&Order::AcceptMany { listener: listener.number, count: HELD });
+        holder.start(&Order::Hold { to: at, count: HELD });
+        for actor in [&mut holder, &mut keeper] {
+            let reply = actor.finish_within(patience);
+            assert!(matches!(reply, Reply::Done), "{reply:?}");
+        }
+        // Both at once: their FINs meet, and softirqs run on top of the closing process.
+        for actor in [&mut holder, &mut keeper] {
+            actor.start(&Order::CloseHeld);
+        }
+        for actor in [&mut holder, &mut keeper] {
+            let reply = actor.finish_within(patience);
+            assert!(matches!(reply, Reply::Done), "{reply:?}");
+        }
+    }
+    arena.client.finish_within(patience);
+    arena.server.finish_within(patience);
+    let opens = arena.active_opens() - before;
+    std::thread::sleep(Duration::from_millis(300));
+    let ended = trace.stop();
+    println!("{opens} connections, {} rows, stderr {:?}", ended.events.len(), ended.stderr);
+    assert_eq!(told_lost(&ended), 0, "{}", ended.stderr);
+    for role in ["client", "server"] {
+        let closes =
+            ended.select(|event| event.text("state.new") == "CLOSE" && event.text("state.old") != "LISTEN");
+        let rows = by_cookie(closes, role);
+        assert!(twice(&rows).is_empty(), "ends that came twice: {:?}", twice(&rows).len());
+        assert_eq!(rows.len() as u64, opens, "ends of the {role}: {}", ended.stderr);
+    }
+    chains(&ended);
+}
+
+/// The states of each socket join up: what one event enters the next one leaves.
+fn chains(ended: &Ended) {
+    let mut last: HashMap<u64, (String, &Event)> = HashMap::new();
+    for event in &ended.events {
+        let Some(cookie) = event.maybe("cookie") else { continue };
+        if event.text("state.old") == "LISTEN" && event.text("state.new") == "SYN_RECV" {
+            continue;
+        }
+        if let Some((state, before)) = last.get(&cookie) {
+            let (old, gap) = (event.text("state.old"), event.is("gap"));
+            assert!(state == old || gap, "{} then {}", before.json, event.json);
+        }
+        last.insert(cookie, (event.text("state.new").to_owned(), event));
+    }
+}
