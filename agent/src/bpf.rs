@@ -11,6 +11,6 @@ mod programs;
 mod ring;
 
 pub use maps::PinnedShape;
-pub use object::{LoadError, Object, Settings};
+pub use object::{LoadError, Object, Settings, Types};
 pub use programs::{Attached, ProgramFault};
 pub use ring::{Ring, RingError};

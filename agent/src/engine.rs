@@ -6,7 +6,6 @@
 //! drop(engine)                                 the kernel is as before: links are owned, nothing is pinned
 //! ```
 
-mod clock;
 mod losses;
 mod plan;
 mod run;
@@ -25,7 +24,11 @@ use crate::{
         Filter,
         compile::{Compiled, Request, compile},
     },
-    host::btf::{self, Btf, BtfError, ResolveError, Resolved},
+    host::{
+        Roots,
+        btf::{self, Btf, BtfError, ResolveError, Resolved},
+        cgroup::Cgroups,
+    },
     probes::{self, Probe},
 };
 
@@ -42,8 +45,8 @@ pub struct Config {
     pub syscall_failures: bool,
     /// Look for sockets that are older than the engine, so that they have an owner.
     pub snapshot: bool,
-    /// Where to look for cgroups below the filtered ones.
-    pub cgroup_tree: CgroupTree,
+    /// Where the machine shows itself.
+    pub roots: Roots,
     /// A pinned hash map whose keys are cgroup ids (bcc's `--cgroupmap`).
     pub pinned_cgroup: Option<PathBuf>,
     /// A pinned hash map whose keys are inodes of mount namespaces (bcc's `--mntnsmap`).
@@ -53,43 +56,6 @@ pub struct Config {
 impl Config {
     fn request(&self) -> Request<'_> {
         Request { filter: &self.filter, kinds: self.kinds }
-    }
-}
-
-/// Where cgroups are looked for.
-#[derive(Clone, Debug, Default)]
-pub struct CgroupTree {
-    /// Mount point of the v2 hierarchy, where there is one.
-    pub mount: Option<PathBuf>,
-}
-
-impl CgroupTree {
-    /// The cgroup with this id and all below it that exist now.
-    fn below(&self, id: u64) -> Vec<u64> {
-        let Some(mount) = &self.mount else {
-            return vec![id];
-        };
-        let mut found = vec![id];
-        walk(mount, id, false, &mut found);
-        found.sort_unstable();
-        found.dedup();
-        found
-    }
-}
-
-/// Collects the inodes of the directories below the one with inode `root`.
-fn walk(directory: &std::path::Path, root: u64, inside: bool, found: &mut Vec<u64>) {
-    use std::os::unix::fs::MetadataExt as _;
-    let Ok(metadata) = directory.metadata() else { return };
-    let inside = inside || metadata.ino() == root;
-    if inside {
-        found.push(metadata.ino());
-    }
-    let Ok(entries) = directory.read_dir() else { return };
-    for entry in entries.flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            walk(&entry.path(), root, inside, found);
-        }
     }
 }
 
@@ -177,27 +143,32 @@ pub struct Engine {
 impl Engine {
     /// Loads and attaches what `config` needs, puts the filter in force and takes the snapshot.
     pub fn load(config: &Config) -> Result<Self, EngineError> {
+        // Both readings of the kernel's types take a while, and machines have more than one CPU.
+        let hooks = Object::read_types_in_background();
         let types =
-            Btf::from_file(std::path::Path::new("/sys/kernel/btf/vmlinux")).map_err(EngineError::NoBtf)?;
+            Btf::from_file(&config.roots.sys.join("kernel/btf/vmlinux")).map_err(EngineError::NoBtf)?;
         let fields = btf::resolve(&types, FIELDS)?;
         if let Some(absent) = fields.absent.iter().find(|absent| absent.need == Need::Engine) {
             return Err(EngineError::MissingField { field: absent.field, need: absent.need.name() });
         }
+        // Only the cgroups asked for, so that those made from now on are followed; what is below them
+        // already is looked for once the probe that follows is attached.
+        let compiled = compile(&[config.request()], |cgroup| vec![cgroup]);
         let bulk_bytes = ring_size(config.ring_bytes);
         let rare_bytes = ring_size(bulk_bytes / 8);
         let plan = plan::Plan::new(config, &types, &fields);
-        let mut object = Object::load(&Settings {
+        let settings = Settings {
             fields: &fields,
             bulk_bytes,
             rare_bytes,
             syscall_connect: plan.wants(&probes::EXIT_CONNECT),
             pinned_cgroup: config.pinned_cgroup.clone(),
             pinned_mntns: config.pinned_mntns.clone(),
-        })?;
+            follows_cgroups: plan.wants(&probes::CGROUP),
+            ports: compiled.local_port.len().max(compiled.remote_port.len()),
+        };
+        let mut object = Object::load(&settings, hooks)?;
         let rings = object.rings(bulk_bytes, rare_bytes)?;
-        // Only the cgroups asked for, so that those made from now on are followed; what is below them
-        // already is looked for once the probe that follows is attached.
-        let compiled = compile(&[config.request()], |cgroup| vec![cgroup]);
         object.write_filter(&compiled).map_err(LoadError::from)?;
         let mut engine = Self {
             object,
@@ -211,7 +182,7 @@ impl Engine {
         engine.add_existing_cgroups(config)?;
         engine.degraded.extend(missing_fields(&fields, config));
         if config.snapshot {
-            engine.found = snapshot::take(&mut engine.object, &plan);
+            engine.found = snapshot::take(&mut engine.object, &plan, &config.roots);
         }
         Ok(engine)
     }
@@ -241,7 +212,10 @@ impl Engine {
         if self.compiled.cgroup.is_empty() {
             return Ok(());
         }
-        let compiled = compile(&[config.request()], |cgroup| config.cgroup_tree.below(cgroup));
+        let Ok(cgroups) = Cgroups::find(&config.roots) else {
+            return Ok(());
+        };
+        let compiled = compile(&[config.request()], |cgroup| cgroups.subtree(cgroup));
         self.object.write_filter(&compiled).map_err(LoadError::from)?;
         self.compiled = compiled;
         Ok(())

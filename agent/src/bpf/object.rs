@@ -1,6 +1,6 @@
 //! The object: parsed, its globals set, its maps made; then programs by name.
 
-use std::{fs::File, os::fd::AsFd as _, path::PathBuf, sync::Arc};
+use std::{fs::File, os::fd::AsFd as _, path::PathBuf, sync::Arc, thread::JoinHandle};
 
 use agent_common::ring;
 use aya::{
@@ -53,7 +53,21 @@ pub struct Settings<'a> {
     pub pinned_cgroup: Option<PathBuf>,
     /// A pinned map that stands in for `P_MNTNS`.
     pub pinned_mntns: Option<PathBuf>,
+    /// Cgroups will be added while the filter is in force.
+    pub follows_cgroups: bool,
+    /// How many ports the filter names, on either side.
+    pub ports: usize,
 }
+
+/// The kernel's types as aya wants them, being read.
+pub struct Types(JoinHandle<Result<Btf, aya::BtfError>>);
+
+/// connect() calls that can be under way at once, where they are noted.
+const PENDING_CONNECTS: u32 = 16384;
+/// Entries for cgroups where new ones are followed.
+const MANY_CGROUPS: u32 = 16384;
+/// Entries where nothing is looked up: a hash map's table is made, and zeroed, for as many as it may hold.
+const FEW: u32 = 64;
 
 /// The loaded object. Dropping it detaches and frees everything.
 pub struct Object {
@@ -64,21 +78,32 @@ pub struct Object {
 }
 
 impl Object {
+    /// Starts to read the kernel's types, which takes as long as all else together.
+    pub fn read_types_in_background() -> Types {
+        Types(std::thread::spawn(Btf::from_sys_fs))
+    }
+
     /// Makes the maps and sets the globals; no program is in the kernel yet.
-    pub fn load(settings: &Settings<'_>) -> Result<Self, LoadError> {
+    pub fn load(settings: &Settings<'_>, types: Types) -> Result<Self, LoadError> {
         if let Some(path) = &settings.pinned_cgroup {
             maps::check_pinned(path, 8)?;
         }
         if let Some(path) = &settings.pinned_mntns {
             maps::check_pinned(path, 4)?;
         }
-        let btf = Btf::from_sys_fs().map_err(LoadError::Btf)?;
+        let btf =
+            types.0.join().expect("reading the kernel's types does not panic").map_err(LoadError::Btf)?;
+        let ports = FEW.max(settings.ports as u32);
         let syscall_connect = u32::from(settings.syscall_connect);
         let mut loader = EbpfLoader::new();
         loader
             .btf(Some(&btf))
             .map_max_entries("RING_BULK", settings.bulk_bytes)
             .map_max_entries("RING_RARE", settings.rare_bytes)
+            .map_max_entries("F_CGROUP", if settings.follows_cgroups { MANY_CGROUPS } else { FEW })
+            .map_max_entries("F_LPORT", ports)
+            .map_max_entries("F_RPORT", ports)
+            .map_max_entries("PENDING", if settings.syscall_connect { PENDING_CONNECTS } else { FEW })
             .override_global("SYSCALL_CONNECT", &syscall_connect, true);
         for (name, offset) in &settings.fields.offsets {
             loader.override_global(name, offset, true);
@@ -107,7 +132,7 @@ impl Object {
         let map = MmapOptions::new()
             .len(rustix::param::page_size())
             .map_raw(std::os::fd::AsRawFd::as_raw_fd(&data.fd().as_fd()))
-            .map_err(|source| MapError::IoError(source))?;
+            .map_err(MapError::IoError)?;
         Ok(Arc::new(map))
     }
 

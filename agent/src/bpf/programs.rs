@@ -20,18 +20,18 @@ pub struct ProgramFault {
     pub reason: String,
     /// The kernel refused with EPERM or EACCES: policy, not the program.
     pub refused: bool,
-    source: ProgramError,
+    source: Box<ProgramError>,
 }
 
 impl ProgramFault {
     fn new(program: &'static str, source: ProgramError) -> Self {
         let (reason, refused) = describe(&source);
-        Self { program, reason, refused, source }
+        Self { program, reason, refused, source: Box::new(source) }
     }
 
     /// The verifier's whole log, where there is one.
     pub fn verifier_log(&self) -> Option<String> {
-        match &self.source {
+        match &*self.source {
             ProgramError::LoadError { verifier_log, .. } => Some(verifier_log.to_string()),
             _ => None,
         }
@@ -42,9 +42,12 @@ fn describe(error: &ProgramError) -> (String, bool) {
     let policy = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
-            // "processed N insns …" is statistics, not a reason.
             let log = verifier_log.to_string();
-            let said = log.lines().rev().find(|line| !line.is_empty() && !line.starts_with("processed "));
+            let statistics = ["processed ", "stack depth ", "verification time "];
+            let said = log
+                .lines()
+                .rev()
+                .find(|line| !line.is_empty() && !statistics.iter().any(|word| line.starts_with(word)));
             let reason = match said {
                 Some(line) => format!("refused by the kernel ({io_error}): {line}"),
                 None => format!("refused by the kernel ({io_error})"),

@@ -104,19 +104,21 @@ impl Ring {
         let mut end = self.producer_position();
         while self.position < end && !stopped {
             let at = self.page + (self.position as usize & self.mask);
-            // SAFETY: `at` is inside the mapping, heads are 8-byte aligned, and the kernel writes them
-            // atomically.
-            let head = unsafe { AtomicU32::from_ptr(self.producer.as_mut_ptr().add(at).cast()) };
+            // SAFETY: `at` is inside the mapping: below the first copy of the data's end.
+            let record = unsafe { self.producer.as_mut_ptr().add(at) };
+            // SAFETY: heads are 8-byte aligned, and the kernel writes them atomically.
+            let head = unsafe { AtomicU32::from_ptr(record.cast()) };
             let head = head.load(Ordering::Acquire);
             if head & BUSY != 0 {
                 break;
             }
             let length = (head & !(BUSY | DISCARDED)) as usize;
             if head & DISCARDED == 0 {
+                // SAFETY: the payload follows the head, and the double mapping keeps it in one piece.
+                let payload = unsafe { record.add(HEAD) };
                 // SAFETY: the record is committed, so the kernel does not touch it until the position is
-                // published below; the double mapping keeps it in one piece.
-                let payload =
-                    unsafe { std::slice::from_raw_parts(self.producer.as_ptr().add(at + HEAD), length) };
+                // published below.
+                let payload = unsafe { std::slice::from_raw_parts(payload, length) };
                 records += 1;
                 stopped = visit(payload).is_break();
             }

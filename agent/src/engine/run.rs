@@ -6,8 +6,11 @@
 
 use std::{future::Future, ops::ControlFlow, pin::pin, time::Duration};
 
-use super::{Engine, EngineError, Sink, clock::Clock, losses::Losses};
-use crate::decode::{self, Context, Decoded};
+use super::{Engine, EngineError, Sink, losses::Losses};
+use crate::{
+    decode::{self, Context, Decoded},
+    host::clock::{Clock, boot_ns},
+};
 
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 const EMPTY_LOOKS_BEFORE_SLEEP: u32 = 3;
@@ -36,22 +39,22 @@ impl Engine {
         let mut shutdown = pin!(shutdown);
         let bulk = self.rings[0].watch().map_err(EngineError::Wait)?;
         let rare = self.rings[1].watch().map_err(EngineError::Wait)?;
-        let mut clock = Clock::now();
-        context.wall_offset_ns = clock.wall_offset_ns();
-        let mut losses = Losses::new(clock.wall_ns());
+        let mut clock = Clock::measure();
+        context.wall_offset_ns = clock.offset_ns();
+        let mut reported_ns = boot_ns();
+        let mut losses = Losses::new(clock.wall_ns(reported_ns));
         let mut lost = Vec::new();
-        let mut reported_ns = clock.boot_ns();
         let mut empty = 0;
         loop {
             let (records, flow) = self.drain(sink, context, &mut losses);
-            clock = Clock::now();
-            let now = clock.boot_ns();
+            let now = boot_ns();
             let due = sink.deadline().is_some_and(|deadline| deadline <= now);
             let flow = if flow.is_continue() && (records > 0 || due) { sink.idle(now) } else { flow };
             let report_due = now - reported_ns >= REPORT_LOSSES_EVERY.as_nanos() as u64;
             if flow.is_break() || report_due {
-                context.wall_offset_ns = clock.wall_offset_ns();
-                losses.since_last(self, clock.wall_ns(), &mut lost);
+                clock.refresh(REPORT_LOSSES_EVERY);
+                context.wall_offset_ns = clock.offset_ns();
+                losses.since_last(self, clock.wall_ns(now), &mut lost);
                 reported_ns = now;
                 let heard = if lost.is_empty() { ControlFlow::Continue(()) } else { sink.lost(&lost) };
                 if flow.is_break() || heard.is_break() {
@@ -90,7 +93,7 @@ impl Engine {
                 if flow.is_continue() {
                     let _ = sink.idle(u64::MAX);
                 }
-                losses.since_last(self, Clock::now().wall_ns(), &mut lost);
+                losses.since_last(self, clock.wall_ns(boot_ns()), &mut lost);
                 if !lost.is_empty() {
                     let _ = sink.lost(&lost);
                 }

@@ -8,13 +8,19 @@ use std::{
     collections::HashSet,
     fs::File,
     io::{self, Read as _},
+    os::fd::AsFd as _,
 };
 
 use agent_common::record;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use zerocopy::FromBytes as _;
 
 use super::plan::Plan;
-use crate::{bpf::Object, probes};
+use crate::{
+    bpf::Object,
+    host::{Roots, netns},
+    probes,
+};
 
 /// What the snapshot found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,7 +34,7 @@ pub struct Found {
 }
 
 /// Takes the snapshot. What fails is left out: sockets then get their record with their next event.
-pub(super) fn take(object: &mut Object, plan: &Plan) -> Found {
+pub(super) fn take(object: &mut Object, plan: &Plan, roots: &Roots) -> Found {
     let mut found = Found::default();
     let mut seen = HashSet::new();
     if plan.wants(&probes::FILES)
@@ -36,12 +42,37 @@ pub(super) fn take(object: &mut Object, plan: &Plan) -> Found {
     {
         let _ = read(file, &mut seen, &mut found);
     }
-    if plan.wants(&probes::SOCKETS)
-        && let Ok(file) = object.open_iterator(probes::SOCKETS.program)
-    {
-        let _ = read(file, &mut seen, &mut found);
+    if plan.wants(&probes::SOCKETS) {
+        // A thread of its own, for it goes from namespace to namespace and does not come back.
+        std::thread::scope(|scope| {
+            let walk = scope.spawn(|| walk_namespaces(object, roots, &mut seen, &mut found));
+            walk.join().expect("reading iterators does not panic");
+        });
     }
     found
+}
+
+fn walk_namespaces(object: &mut Object, roots: &Roots, seen: &mut HashSet<u64>, found: &mut Found) {
+    let mut sockets_here = |found: &mut Found| {
+        if let Ok(file) = object.open_iterator(probes::SOCKETS.program) {
+            let _ = read(file, seen, found);
+        }
+    };
+    sockets_here(found);
+    let own = netns::own(roots).ok();
+    for namespace in netns::all(roots).known {
+        if Some(namespace.inode) == own {
+            continue;
+        }
+        let entered = File::open(&namespace.path).is_ok_and(|file| {
+            move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).is_ok()
+        });
+        if entered {
+            sockets_here(found);
+        } else {
+            found.skipped_namespaces += 1;
+        }
+    }
 }
 
 /// Reads an iterator to its end. The kernel visits an object again when the buffer was full, so records are
