@@ -49,8 +49,8 @@ impl Machine for ThisMachine {
         cgroups.parse(text).map_err(|error| refusal(&error))
     }
 
-    fn cgroup_mount(&self) -> Option<PathBuf> {
-        Cgroups::find(&self.roots).ok()?.root().map(Path::to_owned)
+    fn roots(&self) -> Roots {
+        self.roots.clone()
     }
 
     fn is_in_bpffs(&self, path: &Path) -> bool {

@@ -4,9 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use agent::{
-    engine::{CgroupTree, Config},
+    engine::Config,
     event::Family,
     filter::{Conjunction, Filter},
+    host::Roots,
 };
 use thiserror::Error;
 
@@ -23,8 +24,8 @@ pub trait Machine {
     /// The v2 id of a cgroup, given as path or id.
     fn cgroup(&self, text: &str) -> Result<u64, Refusal>;
 
-    /// Where the v2 hierarchy is mounted.
-    fn cgroup_mount(&self) -> Option<PathBuf>;
+    /// Where the machine shows itself.
+    fn roots(&self) -> Roots;
 
     /// Whether the path is in a BPF file system.
     fn is_in_bpffs(&self, path: &Path) -> bool;
@@ -109,7 +110,7 @@ pub fn resolve(plan: &Plan, machine: &dyn Machine) -> Result<Config, Unresolved>
         ring_bytes: common.buffer_size,
         syscall_failures: plan.options.failed,
         snapshot: true,
-        cgroup_tree: CgroupTree { mount: machine.cgroup_mount() },
+        roots: machine.roots(),
         pinned_cgroup,
         pinned_mntns,
     })

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, process::ExitCode};
 
 use agent::{
     doctor::{self, Health, Note, Report, Support, ToolReport},
-    engine::{CgroupTree, Config, Engine},
+    engine::{Config, Engine},
     event::EventKind,
     filter::Filter,
     host::Roots,
@@ -33,7 +33,7 @@ fn examine() -> Report {
         ring_bytes: SMALL_RING,
         syscall_failures: true,
         snapshot: true,
-        cgroup_tree: CgroupTree::default(),
+        roots: Roots::default(),
         pinned_cgroup: None,
         pinned_mntns: None,
     };

@@ -1,11 +1,12 @@
 //! The second step against a machine that a test made up.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use agent::{
     engine::Config,
     event::Family,
     filter::{Conjunction, Prefix},
+    host::Roots,
 };
 use clap::Parser as _;
 
@@ -32,8 +33,8 @@ impl Machine for Small {
         if text == "/pods" { Ok(77) } else { Err(absent(format!("{text}: is no cgroup"))) }
     }
 
-    fn cgroup_mount(&self) -> Option<PathBuf> {
-        Some("/sys/fs/cgroup".into())
+    fn roots(&self) -> Roots {
+        Roots { proc: "/small/proc".into(), ..Roots::default() }
     }
 
     fn is_in_bpffs(&self, path: &Path) -> bool {
@@ -73,7 +74,7 @@ fn without_options_everything_passes_and_only_the_tools_kinds_are_wanted() {
     assert_eq!(config.kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>(), ["close"]);
     assert_eq!(config.ring_bytes, agent::engine::DEFAULT_RING_BYTES);
     assert!(config.snapshot && !config.syscall_failures);
-    assert_eq!(config.cgroup_tree.mount, Some("/sys/fs/cgroup".into()));
+    assert_eq!(config.roots, Small.roots());
 }
 
 #[test]
@@ -175,8 +176,8 @@ fn what_may_not_be_looked_at_is_no_mistake_of_the_command_line() {
             Ok(1)
         }
 
-        fn cgroup_mount(&self) -> Option<PathBuf> {
-            None
+        fn roots(&self) -> Roots {
+            Roots::default()
         }
 
         fn is_in_bpffs(&self, _: &Path) -> bool {
