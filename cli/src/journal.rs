@@ -101,7 +101,7 @@ impl Journal {
             self.field("OBJECT_TCP_OLD_STATE", |out| out.extend_from_slice(state.old.name().as_bytes()));
             self.field("OBJECT_TCP_NEW_STATE", |out| out.extend_from_slice(state.new.name().as_bytes()));
             self.optional("OBJECT_TCP_SPAN_TIME", state.in_old, |span, out| {
-                text::number(span.as_micros(), out);
+                text::number(text::nanoseconds(span) / 1_000, out);
             });
         }
         self.field("MESSAGE", |out| message(row, out));

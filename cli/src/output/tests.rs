@@ -7,13 +7,17 @@ use std::{
     rc::Rc,
 };
 
-use agent::{engine::Sink as _, event::Event};
+use agent::{
+    engine::Sink as _,
+    event::{Event, EventKind, FailureCause, TcpState},
+};
+use clap::Parser as _;
 
 use super::{FULL, Output};
 use crate::{
-    args::Options,
+    args::{Cli, Command, Options},
     fixture,
-    render::Render,
+    render::{self, Render},
     tool::Tool,
     view::{self, Row},
 };
@@ -125,4 +129,54 @@ fn a_full_disk_is_an_error() {
     let mut output = output(&written, None);
     assert_eq!(output.begin(), ControlFlow::Break(()));
     assert_eq!(output.finish().unwrap_err().kind(), io::ErrorKind::StorageFull);
+}
+
+/// A tool's sink as `trace` makes it, writing to nowhere.
+fn sink_of(words: &str) -> Output<io::Sink> {
+    let words = ["sockeye", "trace"].into_iter().chain(words.split_whitespace());
+    let plan = match Cli::try_parse_from(words).unwrap().command {
+        Some(Command::Trace { tool }) => tool.plan().unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let view = view::of(plan.tool, &plan.options);
+    Output::new(view, render::of(&plan, false), None, None, 4096, io::sink())
+}
+
+/// One event of every kind, and one with everything unknown.
+fn some_of_all() -> Vec<Event> {
+    let mut accept = fixture::over_v6(fixture::event(&[EventKind::Accept]));
+    accept.backlog = Some((1, 128));
+    let mut hostile = fixture::close();
+    hostile.process = Some(fixture::process_of_bytes(7, b"\x1b[2J\n,\"\xff"));
+    vec![
+        fixture::state(TcpState::SynSent, TcpState::Established),
+        fixture::event(&[EventKind::Connect]),
+        fixture::event(&[EventKind::Established]),
+        fixture::failed(FailureCause::TimedOut, 3_000_000),
+        accept,
+        fixture::event(&[EventKind::Closing]),
+        fixture::close(),
+        fixture::unknown(fixture::close()),
+        hostile,
+    ]
+}
+
+#[test]
+fn nothing_on_the_path_of_an_event_allocates() {
+    for tool in Tool::ALL {
+        for form in ["", "-o wide -tT", "-o json", "-o csv"] {
+            let mut output = sink_of(&format!("{} {form}", tool.name()));
+            let events = some_of_all();
+            let mut give = || {
+                for event in &events {
+                    let _ = output.event(event);
+                }
+                let _ = output.idle(fixture::BOOT_NS);
+            };
+            // The text of the second, the first time.
+            give();
+            let allocated = allocation_counter::measure(|| (0..100).for_each(|_| give()));
+            assert_eq!(allocated.count_total, 0, "{} {form}", tool.name());
+        }
+    }
 }

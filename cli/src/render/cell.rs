@@ -146,7 +146,7 @@ pub fn failed_after(row: &Row<'_>, paper: &mut Paper<'_>) {
 
 /// Appends a duration in milliseconds with `DECIMALS` (up to 3) decimals, from whole microseconds as bcc's.
 pub fn milliseconds<const DECIMALS: u32>(duration: Duration, out: &mut Vec<u8>) {
-    let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX / 2);
+    let us = text::nanoseconds(duration) / 1_000;
     let unit = 10u64.pow(3 - DECIMALS);
     text::decimal((us + unit / 2) / unit, DECIMALS, out);
 }

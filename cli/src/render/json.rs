@@ -242,7 +242,7 @@ impl<'a> Object<'a> {
     }
 
     fn duration(&mut self, key: &str, duration: Option<Duration>) {
-        self.optional(key, duration, |duration, out| text::number(duration.as_nanos(), out));
+        self.optional(key, duration, |duration, out| text::number(text::nanoseconds(duration), out));
     }
 
     fn errno(&mut self, errno: Option<u32>) {
