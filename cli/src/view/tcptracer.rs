@@ -2,21 +2,25 @@
 
 use agent::event::{Event, EventKind, TcpState};
 
-use super::{Plain, Row, tcpaccept};
+use super::{Row, Rows, View, tcpaccept};
 
 /// Keeps nothing.
 pub struct Tcptracer;
 
-impl Plain for Tcptracer {
-    fn row<'a>(&self, event: &'a Event) -> Option<Row<'a>> {
+impl View for Tcptracer {
+    fn event(&mut self, event: &Event, rows: Rows<'_>) {
+        if event.synthetic {
+            return;
+        }
+        // One record can be several of them: a server that closes what it just accepted.
         if event.kinds.has(EventKind::Established) {
-            Some(Row::of(event, "connect"))
-        } else if event.kinds.has(EventKind::Accept) {
-            Some(Row { process: tcpaccept::acceptor(event), ..Row::of(event, "accept") })
-        } else if event.kinds.has(EventKind::Closing) && was_connected(event) {
-            Some(Row::of(event, "close"))
-        } else {
-            None
+            rows(&Row::of(event, "connect"));
+        }
+        if event.kinds.has(EventKind::Accept) {
+            rows(&Row { process: tcpaccept::acceptor(event), ..Row::of(event, "accept") });
+        }
+        if event.kinds.has(EventKind::Closing) && was_connected(event) {
+            rows(&Row::of(event, "close"));
         }
     }
 }
@@ -50,6 +54,13 @@ mod tests {
             closing(TcpState::CloseWait),
         ];
         assert_eq!(names(&mut Tcptracer, &events), ["connect", "accept", "close", "close"]);
+    }
+
+    #[test]
+    fn an_accept_that_is_first_seen_at_its_end_is_two_rows() {
+        let mut both = fixture::event(&[EventKind::Accept, EventKind::Closing]);
+        both.state = closing(TcpState::Established).state;
+        assert_eq!(names(&mut Tcptracer, &[both]), ["accept", "close"]);
     }
 
     #[test]
