@@ -85,22 +85,22 @@ pub enum DoctorOutput {
 #[derive(Debug, Subcommand)]
 pub enum ToolArgs {
     /// Print every state change of a socket, and how long the old state lasted
-    #[command(alias = "states", disable_help_flag = true)]
+    #[command(alias = "states", disable_help_flag = true, display_name = "sockeye")]
     Tcpstates(tcpstates::TcpstatesArgs),
     /// Print every connect whose SYN was sent; with --failed, those that failed and why
-    #[command(alias = "connect", disable_help_flag = true)]
+    #[command(alias = "connect", disable_help_flag = true, display_name = "sockeye")]
     Tcpconnect(tcpconnect::TcpconnectArgs),
     /// Print how long connects took
-    #[command(alias = "connlat", disable_help_flag = true)]
+    #[command(alias = "connlat", disable_help_flag = true, display_name = "sockeye")]
     Tcpconnlat(tcpconnlat::TcpconnlatArgs),
     /// Print each connection when it ends: who, how long, how many bytes
-    #[command(alias = "life", disable_help_flag = true)]
+    #[command(alias = "life", disable_help_flag = true, display_name = "sockeye")]
     Tcplife(tcplife::TcplifeArgs),
     /// Print every accepted connection
-    #[command(alias = "accept", disable_help_flag = true)]
+    #[command(alias = "accept", disable_help_flag = true, display_name = "sockeye")]
     Tcpaccept(tcpaccept::TcpacceptArgs),
     /// Print connects, accepts and closes in one stream
-    #[command(alias = "tracer", disable_help_flag = true)]
+    #[command(alias = "tracer", disable_help_flag = true, display_name = "sockeye")]
     Tcptracer(tcptracer::TcptracerArgs),
 }
 

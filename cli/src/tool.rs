@@ -62,7 +62,10 @@ impl Tool {
 mod tests {
     use std::path::Path;
 
+    use clap::CommandFactory as _;
+
     use super::Tool;
+    use crate::args::Cli;
 
     #[test]
     fn every_tool_has_its_files_and_its_page() {
@@ -73,8 +76,30 @@ mod tests {
                 format!("src/args/{name}.rs"),
                 format!("src/view/{name}.rs"),
                 format!("src/render/bcc/{name}.rs"),
+                format!("../docs/tools/{name}.md"),
             ] {
                 assert!(cli.join(&file).is_file(), "{name} has no {file}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_option_is_on_its_tools_page_or_on_the_page_of_what_all_share() {
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/tools");
+        let page = |name: &str| std::fs::read_to_string(docs.join(format!("{name}.md"))).unwrap();
+        let shared = page("common");
+        let cli = Cli::command();
+        let trace = cli.find_subcommand("trace").unwrap();
+        for tool in Tool::ALL {
+            let own = page(tool.name());
+            let command = trace.find_subcommand(tool.name()).unwrap();
+            for option in command.get_arguments().filter(|option| !option.is_hide_set()) {
+                let name = option.get_long().map_or_else(
+                    || format!("[{}]", option.get_value_names().unwrap()[0]),
+                    |long| format!("--{long}"),
+                );
+                let written = |text: &str| text.split(['`', ' ', ',']).any(|word| word == name);
+                assert!(written(&own) || written(&shared), "{}: {name}", tool.name());
             }
         }
     }

@@ -131,3 +131,29 @@ fn ipv6_and_v4_mapped_are_told_apart() {
     mapped.socket_v6 = true;
     assert!(line(Tool::Tcpconnect, "connect", &mapped).contains(r#""family":"ipv4","socket_family":"ipv6""#));
 }
+
+#[test]
+fn every_key_is_documented() {
+    fn keys(value: &serde_json::Value, found: &mut Vec<String>) {
+        if let Some(object) = value.as_object() {
+            for (key, value) in object {
+                found.push(key.clone());
+                keys(value, found);
+            }
+        }
+    }
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/json.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let mut hostile = fixture::close();
+    hostile.process = Some(fixture::process_of_bytes(7, b"\xff"));
+    let mut accept = fixture::event(&[EventKind::Accept, EventKind::Established]);
+    accept.backlog = Some((2, 128));
+    let mut found = Vec::new();
+    for event in [hostile, accept, fixture::failed(FailureCause::Refused, 1)] {
+        keys(&serde_json::from_str(&line(Tool::Tcplife, "close", &event)).unwrap(), &mut found);
+    }
+    assert!(found.len() > 60);
+    for key in found {
+        assert!(page.contains(&format!("`{key}`")), "{key} is not in docs/json.md");
+    }
+}
