@@ -155,31 +155,31 @@ impl End<'_> {
     }
 }
 
-/// The payload without the sequence numbers that SYN and FIN take (kernel counters include them).
+/// The payload that sequence numbers prove: SYN and FIN take one each, and are taken off.
+///
+/// Not from `bytes_sent - bytes_retrans`: a segment that the device refused counts in `bytes_sent` each time
+/// that it is tried, and in `bytes_retrans` never (`__tcp_transmit_skb` counts before it knows).
 pub(super) fn payload(header: &Header, socket: &Socket, counters: &Counters) -> Payload {
     let has = |bit| header.flags & bit != 0;
-    let sent = counters.bytes_sent.saturating_sub(counters.bytes_retrans);
-    let acked = match (has(flag::ACTIVE), has(flag::PASSIVE)) {
-        // The minimum drops the FIN.
-        (true, false) => counters.bytes_acked.saturating_sub(1).min(sent),
-        (false, true) => counters.bytes_acked.min(sent),
-        _ => sent.saturating_sub(in_flight(socket, counters)),
-    };
-    Payload {
-        sent,
-        acked,
-        received: counters.bytes_received.saturating_sub(u64::from(has(flag::FIN_RECEIVED))),
+    let by_counters = counters.bytes_sent.saturating_sub(counters.bytes_retrans);
+    let received = counters.bytes_received.saturating_sub(u64::from(has(flag::FIN_RECEIVED)));
+    let state = TcpState::from_number(socket.old_state);
+    if matches!(state, None | Some(TcpState::SynSent | TcpState::SynRecv)) {
+        // The SYN itself may be unacknowledged; only TCP Fast Open has payload here.
+        return Payload { sent: by_counters, acked: counters.bytes_acked.min(by_counters), received };
     }
-}
-
-/// Payload that is sent and not acknowledged, from sequence numbers: does not need to know who connected.
-fn in_flight(socket: &Socket, counters: &Counters) -> u64 {
-    let outstanding = counters.unacked.saturating_sub(counters.unsent);
-    let fin_made = matches!(
-        TcpState::from_number(socket.old_state),
-        Some(TcpState::FinWait1 | TcpState::Closing | TcpState::LastAck)
-    );
+    let fin_made = !matches!(state, Some(TcpState::Established | TcpState::CloseWait));
+    let fin_acked = u64::from(fin_made && counters.unacked == 0);
     // The FIN comes last: it is under way only if nothing waits to be sent.
-    let fin = u32::from(fin_made && counters.unsent == 0);
-    u64::from(outstanding.saturating_sub(fin))
+    let fin_in_flight = u64::from(fin_made && counters.unacked > 0 && counters.unsent == 0);
+    let in_flight = u64::from(counters.unacked.saturating_sub(counters.unsent)).saturating_sub(fin_in_flight);
+    let acked = |syn: u64| counters.bytes_acked.saturating_sub(syn + fin_acked);
+    let acked = match (has(flag::ACTIVE), has(flag::PASSIVE)) {
+        (true, false) => acked(1),
+        (false, true) => acked(0),
+        // Who connected was not seen: the counters can tell whether a SYN is in the sum.
+        _ if acked(0).saturating_add(in_flight) > by_counters => acked(1),
+        _ => acked(0),
+    };
+    Payload { sent: acked.saturating_add(in_flight), acked, received }
 }

@@ -194,21 +194,50 @@ fn a_fin_that_did_not_come_is_not_taken_off() {
     let mut record = closed(Established, flag::ACTIVE);
     record.counters.bytes_received = 500;
     record.counters.bytes_acked = 901;
+    record.counters.unacked = 100;
     assert_eq!(payload(&record), Payload { sent: 1000, acked: 900, received: 500 });
 }
 
 #[test]
-fn without_knowing_who_connected_the_sequence_numbers_give_what_was_acknowledged() {
-    let mut record = closed(FinWait2, FIN);
-    assert_eq!(payload(&record), MOVED, "in FIN_WAIT2 all is acknowledged");
-    record = closed(Established, FIN);
-    (record.counters.unacked, record.counters.unsent) = (150, 50);
-    assert_eq!(payload(&record).acked, 900);
-    record = closed(LastAck, FIN);
+fn what_waits_to_be_sent_is_not_sent_and_the_fin_waits_behind_it() {
+    let mut record = closed(LastAck, flag::PASSIVE | FIN);
+    record.counters.bytes_acked = 900;
     record.counters.unacked = 101;
-    assert_eq!(payload(&record).acked, 900, "100 bytes and the FIN are under way");
+    assert_eq!(payload(&record), MOVED_NOT_ACKED, "100 bytes and the FIN are under way");
     (record.counters.unacked, record.counters.unsent) = (151, 51);
-    assert_eq!(payload(&record).acked, 900, "the FIN waits behind 50 unsent bytes");
+    assert_eq!(payload(&record), MOVED_NOT_ACKED, "100 bytes are under way; 50 and the FIN wait");
+}
+
+const MOVED_NOT_ACKED: Payload = Payload { sent: 1000, acked: 900, received: 500 };
+
+#[test]
+fn segments_that_the_device_refused_are_not_sent_however_often_they_were_tried() {
+    let mut record = closed(Established, flag::ACTIVE);
+    record.counters =
+        Counters { bytes_acked: 6, bytes_sent: 5 + 50 + 50, unacked: 50, unsent: 50, ..record.counters };
+    assert_eq!((payload(&record).sent, payload(&record).acked), (5, 5));
+}
+
+#[test]
+fn without_knowing_who_connected_the_counters_tell_whether_a_syn_is_in_the_sum() {
+    let mut active = closed(FinWait2, FIN);
+    assert_eq!(payload(&active), MOVED);
+    let mut passive = active;
+    passive.counters.bytes_acked = 1001;
+    assert_eq!(payload(&passive), MOVED);
+    for (record, acked) in [(&mut active, 901), (&mut passive, 900)] {
+        record.socket.old_state = Established.number();
+        record.counters.bytes_acked = acked;
+        (record.counters.unacked, record.counters.unsent) = (150, 50);
+        assert_eq!(payload(record), MOVED_NOT_ACKED);
+    }
+}
+
+#[test]
+fn a_connect_without_an_answer_has_sent_no_payload() {
+    let mut record = closed(TcpState::SynSent, flag::ACTIVE);
+    record.counters = Counters { segs_out: 1, unacked: 1, ..Counters::default() };
+    assert_eq!(payload(&record), Payload { sent: 0, acked: 0, received: 0 });
 }
 
 #[test]

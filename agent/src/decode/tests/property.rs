@@ -113,7 +113,7 @@ proptest! {
         }
         if let (Some(payload), Some(counters)) = (event.payload, event.counters) {
             prop_assert!(payload.acked <= payload.sent);
-            prop_assert!(payload.sent <= counters.bytes_sent);
+            prop_assert!(payload.acked <= counters.bytes_acked);
             prop_assert!(payload.received <= counters.bytes_received);
         }
     }
