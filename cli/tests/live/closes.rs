@@ -87,7 +87,7 @@ fn a_half_close_lets_the_other_side_go_on() {
     let mut scene = Scene::new();
     let Scene { talk, connection, .. } = &mut scene;
     talk.client.send(&connection.client, 700);
-    talk.client.done(Order::ShutdownWrite { socket: connection.client.number });
+    talk.client.done(&Order::ShutdownWrite { socket: connection.client.number });
     assert_eq!(talk.server.drain(&connection.server), 700);
     talk.server.send(&connection.server, 900);
     talk.server.close(&connection.server);
@@ -105,7 +105,7 @@ fn linger_zero_is_a_reset_by_us() {
     begin!();
     let mut scene = Scene::new();
     scene.exchange(100, 200);
-    scene.talk.client.done(Order::Reset { socket: scene.connection.client.number });
+    scene.talk.client.done(&Order::Reset { socket: scene.connection.client.number });
     let (client, server) = scene.ends();
     ended(&client, "local", "rst_sent");
     ended(&server, "remote", "rst_received");
@@ -122,7 +122,7 @@ fn a_reset_after_the_peers_fin_is_still_begun_by_the_peer() {
     scene.exchange(100, 200);
     scene.talk.client.close(&scene.connection.client);
     assert_eq!(scene.talk.server.drain(&scene.connection.server), 0);
-    scene.talk.server.done(Order::Reset { socket: scene.connection.server.number });
+    scene.talk.server.done(&Order::Reset { socket: scene.connection.server.number });
     let (client, server) = scene.ends();
     assert_eq!(client.text("close.initiator"), "local");
     ended(&server, "remote", "rst_sent");
@@ -152,7 +152,7 @@ fn disconnecting_is_a_reset_by_us() {
     begin!();
     let mut scene = Scene::new();
     scene.exchange(1, 1);
-    scene.talk.client.done(Order::Disconnect { socket: scene.connection.client.number });
+    scene.talk.client.done(&Order::Disconnect { socket: scene.connection.client.number });
     let (client, server) = scene.ends();
     ended(&client, "local", "rst_sent");
     ended(&server, "remote", "rst_received");
@@ -161,11 +161,11 @@ fn disconnecting_is_a_reset_by_us() {
 #[test]
 fn data_still_unsent_at_close_is_counted_once_it_went() {
     begin!();
-    const BYTES: u64 = 300_000;
+    const BYTES: u64 = 40_000;
     let mut scene = Scene::with(|talk, listener| {
         // A small window at the client keeps most of the data in the server's send queue.
         let how = Connect { receive_buffer: Some(4096), ..Talk::to(Over::V4, listener) };
-        let client = socket(talk.client.order(Order::Connect(how)));
+        let client = socket(talk.client.order(&Order::Connect(how)));
         Connection { over: Over::V4, client, server: talk.server.accept(listener) }
     });
     let Scene { talk, connection, .. } = &mut scene;
@@ -200,16 +200,36 @@ fn a_peer_that_falls_silent_ends_in_a_timeout_by_the_kernel() {
     scene.exchange(5, 5);
     let Scene { talk, connection, .. } = &mut scene;
     let client = connection.client;
-    talk.client.done(Order::UserTimeout { socket: client.number, milliseconds: 1000 });
-    talk.pair.b.ip(&["link", "set", "to_a", "down"]);
+    talk.client.done(&Order::UserTimeout { socket: client.number, milliseconds: 1000 });
+    // Its packets arrive, and nobody answers.
+    talk.pair.b.ip(&["addr", "del", "10.77.0.2/24", "dev", "to_a"]);
     talk.client.send(&client, 50);
-    let reply = talk.client.order(Order::Drain { socket: client.number });
+    let reply = talk.client.order(&Order::Drain { socket: client.number });
     assert!(matches!(reply, Reply::Bytes { count: 0, errno: Some(110) }), "{reply:?}");
     let event = close_of(&mut scene.trace, client.cookie);
     ended(&event, "kernel", "timeout");
     assert_eq!(event.text("close.errno_name"), "ETIMEDOUT");
     assert_eq!(event.number("close.bytes_sent"), 55);
     assert_eq!(event.number("close.bytes_acked"), 5, "the last 50 never arrived");
+}
+
+#[test]
+fn what_the_device_refused_is_not_counted_again_for_each_try() {
+    begin!();
+    let mut scene = Scene::new();
+    scene.exchange(5, 5);
+    let Scene { talk, connection, trace } = &mut scene;
+    let client = connection.client;
+    talk.client.done(&Order::UserTimeout { socket: client.number, milliseconds: 1000 });
+    talk.pair.b.ip(&["link", "set", "to_a", "down"]);
+    talk.client.send(&client, 50);
+    let reply = talk.client.order(&Order::Drain { socket: client.number });
+    assert!(matches!(reply, Reply::Bytes { count: 0, errno: Some(110 | 113) }), "{reply:?}");
+    let event = close_of(trace, client.cookie);
+    assert_eq!(event.text("close.initiator"), "kernel");
+    // Whether the first try left the host depends on how fast the kernel saw the carrier go.
+    assert!([5, 55].contains(&event.number("close.bytes_sent")), "{}", event.json);
+    assert_eq!(event.number("close.bytes_acked"), 5);
 }
 
 #[test]

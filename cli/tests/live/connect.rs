@@ -52,7 +52,7 @@ fn tcpconnect_shows_refused_connects_too() {
     begin!();
     let mut talk = Talk::new("refused", "nobody");
     let mut trace = Trace::start(&["tcpconnect", "-P", "9"]);
-    let (errno, _) = talk.client.fail_to_connect(Connect::to("10.77.0.2:9".parse().unwrap()));
+    let (errno, _) = talk.client.fail_to_connect(&Connect::to("10.77.0.2:9".parse().unwrap()));
     assert_eq!(errno, 111);
     let pid = u64::from(talk.client.pid);
     let event = trace.wait_for("the connect", |event| event.maybe("process.pid") == Some(pid));

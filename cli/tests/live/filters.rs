@@ -49,8 +49,7 @@ const UID: u32 = 1001;
 /// A connection that every filter lets through, and for each dimension one that differs in it alone.
 struct Field {
     pair: Pair,
-    inside: Cgroup,
-    server: Actor,
+    _server: Actor,
     /// Not among them: the one that differs by its pid.
     pids: Vec<u32>,
     plain: Actor,
@@ -60,6 +59,8 @@ struct Field {
     other_netns: Actor,
     next_port: u16,
     _elsewhere: (Pair, Actor),
+    /// Last: a cgroup can be removed only after its processes are gone.
+    inside: Cgroup,
     _outside: Cgroup,
 }
 
@@ -79,14 +80,14 @@ impl Field {
         let mut other_cgroup = Actor::in_cgroup("f-cgroup", &pair.a, Some(&outside));
         let mut other_netns = Actor::in_cgroup("f-netns", &elsewhere.a, Some(&inside));
         for actor in [&mut plain, &mut other_pid, &mut other_cgroup, &mut other_netns] {
-            actor.done(Order::Uid(UID));
+            actor.done(&Order::Uid(UID));
         }
-        other_uid.done(Order::Uid(UID + 1));
+        other_uid.done(&Order::Uid(UID + 1));
         let pids = [&plain, &other_uid, &other_cgroup, &other_netns].map(|actor| actor.pid).to_vec();
         Self {
             pair,
             inside,
-            server,
+            _server: server,
             pids,
             plain,
             other_pid,
@@ -143,9 +144,9 @@ impl Field {
             from: Some(SocketAddr::new(address(from), port)),
             ..Connect::to(SocketAddr::new(address(to), to_port))
         };
-        let truth = socket(actor.order(Order::Connect(connect)));
+        let truth = socket(actor.order(&Order::Connect(connect)));
         // A reset leaves no TIME_WAIT behind, so the addresses can be had again at once.
-        actor.done(Order::Reset { socket: truth.number });
+        actor.done(&Order::Reset { socket: truth.number });
         truth.cookie
     }
 
@@ -348,7 +349,7 @@ fn a_pinned_map_of_cgroups_decides_as_it_is_when_the_socket_is_born() {
     let listener = talk.listen(Over::V4, 0);
     let (first, second, never) = (Cgroup::new("first"), Cgroup::new("second"), Cgroup::new("never"));
     let pins = Pins::new();
-    let (pin, mut map) = pins.ids("cgroups");
+    let (pin, mut map) = pins.ids::<u64>("cgroups");
     map.insert(first.id, 1, 0).unwrap();
     only(&["tcplife", "-C", pin.to_str().unwrap()], || {
         let mut unwanted =
@@ -380,14 +381,14 @@ fn a_pinned_map_of_mount_namespaces_lets_their_processes_through() {
     let mut talk = Talk::new("mnt-client", "mnt-server");
     let listener = talk.listen(Over::V4, 0);
     let mut inside = Actor::new("mnt-inside", &talk.pair.a);
-    inside.done(Order::UnshareMounts);
+    inside.done(&Order::UnshareMounts);
     let to = SocketAddr::new(address("10.77.0.2"), listener.local.port());
     // The thread that works has the namespace; it names itself in what it makes.
     let probe = inside.connect(to);
     let mntns = mount_namespace(inside.pid, probe.tid);
     assert_ne!(mntns, mount_namespace(talk.client.pid, talk.client.pid));
     let pins = Pins::new();
-    let (pin, mut map) = pins.ids("mounts");
+    let (pin, mut map) = pins.ids::<u32>("mounts");
     map.insert(mntns, 1, 0).unwrap();
     only(&["tcplife", "-M", pin.to_str().unwrap()], || {
         let outside = talk.client.connect(to);
@@ -407,7 +408,7 @@ fn mount_namespace(pid: u32, tid: u32) -> u64 {
 fn a_pinned_map_of_another_shape_is_refused_by_name() {
     begin!();
     let pins = Pins::new();
-    let pin = pins.pin::<u32>("shape");
+    let pin = pins.pin::<u32, u32>("shape");
     for letter in ["-C", "-M"] {
         let (mut command, _) = crate::bed::trace::command(&["tcplife", letter, pin.to_str().unwrap()]);
         let output = command.output().unwrap();

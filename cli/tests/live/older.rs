@@ -84,7 +84,7 @@ fn a_connection_from_an_older_listener_has_the_listeners_owner_and_a_known_start
     let mut trace = Trace::start(&["tcplife"]);
     let connection = talk.connect(Over::V4, &listener);
     // Nobody reads or writes on the server's side, and the client resets: only the listener is known.
-    talk.client.done(crate::bed::order::Order::Reset { socket: connection.client.number });
+    talk.client.done(&crate::bed::order::Order::Reset { socket: connection.client.number });
     let event = close_of(&mut trace, connection.server.cookie);
     is_process(&event, "process", &talk.server);
     assert!(!event.is("start_unknown"), "{}", event.json);

@@ -29,7 +29,7 @@ fn after_a_fork_acceptor_and_user_are_kept_apart() {
     let listener = talk.listen(Over::V4, 0);
     let mut trace = Trace::start(&["tcplife"]);
     let connection = talk.connect(Over::V4, &listener);
-    let reply = talk.server.order(Order::GiveToChild {
+    let reply = talk.server.order(&Order::GiveToChild {
         socket: connection.server.number,
         comm: "worker".to_owned(),
         receive: 100,
@@ -59,7 +59,7 @@ fn a_passed_descriptor_has_its_receiver_as_user() {
     let connection = talk.connect(Over::V4, &listener);
     let path = scratch("pass");
     heir.start(&Order::TakePassed { path: path.clone() });
-    talk.server.done(Order::Pass { socket: connection.server.number, path });
+    talk.server.done(&Order::Pass { socket: connection.server.number, path });
     let passed = socket(heir.finish());
     assert_eq!(passed.cookie, connection.server.cookie);
     heir.send(&passed, 50);
@@ -79,7 +79,7 @@ fn a_connect_in_a_thread_names_the_process_and_the_thread() {
     let listener = talk.listen(Over::V4, 0);
     let mut trace = Trace::start(&["tcpconnect"]);
     let connect = Connect { in_thread: Some("resolver-7".to_owned()), ..Talk::to(Over::V4, &listener) };
-    let truth = socket(talk.client.order(Order::Connect(connect)));
+    let truth = socket(talk.client.order(&Order::Connect(connect)));
     let event = trace.wait_for("the connect", |event| event.of(truth.cookie));
     assert_eq!(event.number("process.pid"), u64::from(talk.client.pid));
     assert_eq!(event.number("process.tid"), u64::from(truth.tid));
@@ -167,7 +167,7 @@ fn a_process_that_is_gone_at_once_is_named() {
     for round in 0..5 {
         let mut mayfly = Actor::new(&format!("mayfly-{round}"), &talk.pair.a);
         let (pid, comm) = (u64::from(mayfly.pid), mayfly.comm.clone());
-        let truth = socket(mayfly.order(Order::Connect(Talk::to(Over::V4, &listener))));
+        let truth = socket(mayfly.order(&Order::Connect(Talk::to(Over::V4, &listener))));
         let server = talk.server.accept(&listener);
         drop(mayfly);
         assert_eq!(talk.server.drain(&server), 0);
@@ -182,7 +182,7 @@ fn the_user_id_is_the_one_of_the_process() {
     begin!();
     let mut talk = Talk::new("someone", "root-server");
     let listener = talk.listen(Over::V4, 0);
-    talk.client.done(Order::Uid(4242));
+    talk.client.done(&Order::Uid(4242));
     let mut trace = Trace::start(&["tcplife", "-u", "4242"]);
     let connection = talk.whole(Over::V4, &listener, 1, 1);
     let event = close_of(&mut trace, connection.client.cookie);
@@ -199,7 +199,7 @@ fn an_accept_that_already_slept_is_found_by_its_first_use() {
     talk.server.start(&Order::Accept { listener: listener.number });
     sleeps_in_accept(&talk.server);
     let mut trace = Trace::start(&["tcpaccept"]);
-    let client = socket(talk.client.order(Order::Connect(Talk::to(Over::V4, &listener))));
+    let client = socket(talk.client.order(&Order::Connect(Talk::to(Over::V4, &listener))));
     let server = socket(talk.server.finish());
     talk.client.send(&client, 3);
     talk.server.receive(&server, 3);

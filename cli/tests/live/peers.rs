@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::{
     bed::{
         event::Event,
-        skip,
+        kernel, skip,
         talk::{Over, Talk},
         trace::Trace,
         until,
@@ -41,12 +41,7 @@ impl Peer {
             return Err(format!("{path} is not there (Debian package libbpf-tools)"));
         }
         // They attach through tracefs.
-        let tracefs = Path::new("/sys/kernel/tracing");
-        if !tracefs.join("events").exists() {
-            let none = rustix::mount::MountFlags::empty();
-            rustix::mount::mount("none", tracefs, "tracefs", none, None)
-                .map_err(|error| format!("tracefs: {error}"))?;
-        }
+        kernel::mount_tracefs()?;
         let mut child = Command::new(&path)
             .args(arguments)
             .stdin(Stdio::null())

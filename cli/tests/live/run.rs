@@ -55,7 +55,7 @@ fn ctrl_c_ends_the_run_with_success_and_nothing_cut_off() {
     let ended = trace.stop();
     assert!(ended.status.success(), "{}: {}", ended.status, ended.stderr);
     assert_eq!(ended.select(|event| event.of(last.client.cookie)).len(), 1);
-    assert!(ended.stderr.is_empty(), "{}", ended.stderr);
+    assert!(trace::complaints(&ended.stderr).is_empty(), "{}", ended.stderr);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn head_ends_the_run_in_silence() {
     child.stderr.take().unwrap().read_to_string(&mut words).unwrap();
     let status = ends.expect("the tool ends when its reader is gone");
     assert!(status.success(), "{status}: {words}");
-    assert!(words.is_empty(), "{words}");
+    assert!(trace::complaints(&words).is_empty(), "{words}");
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn a_hostile_name_touches_neither_terminal_nor_csv_nor_json() {
     for format in ["table", "wide", "csv", "json"] {
         let mut talk = Talk::new("-", "victim");
         let listener = talk.listen(Over::V4, 0);
-        talk.client.done(Order::Comm(HOSTILE.to_vec()));
+        talk.client.done(&Order::Comm(HOSTILE.to_vec()));
         let port = listener.local.port().to_string();
         let (mut command, ready) =
             trace::command(&["tcplife", "-o", format, "--max-events", "1", "-D", &port]);
@@ -127,7 +127,9 @@ fn a_hostile_name_touches_neither_terminal_nor_csv_nor_json() {
             assert_eq!(event["process"]["comm_hex"], hex, "{text}");
         }
         if format == "csv" {
-            let columns = |line: &str| line.matches(',').count();
+            // Commas inside of quotes are none; a quote inside of them is two, which changes nothing.
+            let columns =
+                |line: &str| line.split('"').step_by(2).map(|part| part.matches(',').count()).sum::<usize>();
             let mut lines = text.lines();
             assert_eq!(columns(lines.next().unwrap()), columns(lines.next().unwrap()), "{text}");
         }
@@ -239,8 +241,8 @@ fn a_tool_can_be_ended_while_a_process_storms() {
         let ended = trace.stop();
         assert!(ended.status.success(), "{}", ended.stderr);
         other.finish();
-        talk.server.done(Order::AcceptMany { listener: listener.number, count: 60 });
-        talk.server.done(Order::CloseHeld);
-        other.done(Order::CloseHeld);
+        talk.server.done(&Order::AcceptMany { listener: listener.number, count: 60 });
+        talk.server.done(&Order::CloseHeld);
+        other.done(&Order::CloseHeld);
     }
 }

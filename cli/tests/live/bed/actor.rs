@@ -94,7 +94,7 @@ impl Actor {
         });
         let orders = child.stdin.take();
         let mut actor = Self { pid: child.id(), child, orders, replies, comm: comm.to_owned() };
-        actor.done(Order::Comm(comm.as_bytes().to_vec()));
+        actor.done(&Order::Comm(comm.as_bytes().to_vec()));
         actor
     }
 
@@ -116,30 +116,30 @@ impl Actor {
     }
 
     /// Gives an order and waits for what comes of it.
-    pub fn order(&mut self, order: Order) -> Reply {
-        self.start(&order);
+    pub fn order(&mut self, order: &Order) -> Reply {
+        self.start(order);
         self.finish()
     }
 
     /// An order that must work.
-    pub fn done(&mut self, order: Order) {
-        let reply = self.order(order.clone());
+    pub fn done(&mut self, order: &Order) {
+        let reply = self.order(order);
         assert!(matches!(reply, Reply::Done), "{order:?}: {reply:?}");
     }
 
     /// Listens; port 0 picks one.
     pub fn listen(&mut self, at: SocketAddr) -> Truth {
-        socket(self.order(Order::Listen { at, backlog: 1024, dual_stack: false }))
+        socket(self.order(&Order::Listen { at, backlog: 1024, dual_stack: false }))
     }
 
     /// Connects.
     pub fn connect(&mut self, to: SocketAddr) -> Truth {
-        socket(self.order(Order::Connect(Connect::to(to))))
+        socket(self.order(&Order::Connect(Connect::to(to))))
     }
 
     /// Connects, which must fail; gives errno and time.
-    pub fn fail_to_connect(&mut self, how: Connect) -> (i32, Duration) {
-        match self.order(Order::Connect(how.clone())) {
+    pub fn fail_to_connect(&mut self, how: &Connect) -> (i32, Duration) {
+        match self.order(&Order::Connect(how.clone())) {
             Reply::Failed { errno, elapsed } => (errno, elapsed),
             other => panic!("{how:?} should have failed: {other:?}"),
         }
@@ -147,24 +147,24 @@ impl Actor {
 
     /// Accepts.
     pub fn accept(&mut self, listener: &Truth) -> Truth {
-        socket(self.order(Order::Accept { listener: listener.number }))
+        socket(self.order(&Order::Accept { listener: listener.number }))
     }
 
     /// Writes so many bytes, all of which must go.
     pub fn send(&mut self, to: &Truth, bytes: u64) {
-        let reply = self.order(Order::Send { socket: to.number, bytes });
+        let reply = self.order(&Order::Send { socket: to.number, bytes });
         assert!(matches!(reply, Reply::Bytes { count, errno: None } if count == bytes), "{reply:?}");
     }
 
     /// Reads so many bytes, all of which must come.
     pub fn receive(&mut self, from: &Truth, bytes: u64) {
-        let reply = self.order(Order::Receive { socket: from.number, bytes });
+        let reply = self.order(&Order::Receive { socket: from.number, bytes });
         assert!(matches!(reply, Reply::Bytes { count, errno: None } if count == bytes), "{reply:?}");
     }
 
     /// Reads to the end.
     pub fn drain(&mut self, from: &Truth) -> u64 {
-        match self.order(Order::Drain { socket: from.number }) {
+        match self.order(&Order::Drain { socket: from.number }) {
             Reply::Bytes { count, errno: None } => count,
             other => panic!("{other:?}"),
         }
@@ -172,7 +172,7 @@ impl Actor {
 
     /// Closes.
     pub fn close(&mut self, socket: &Truth) {
-        self.done(Order::Close { sockets: vec![socket.number] });
+        self.done(&Order::Close { sockets: vec![socket.number] });
     }
 }
 

@@ -18,7 +18,8 @@ pub struct Cgroup {
 impl Cgroup {
     /// A new one below the root.
     pub fn new(name: &str) -> Self {
-        Self::at(root().join(format!("sockeye-live-{}-{name}", std::process::id())))
+        let own = super::scratch(name);
+        Self::at(root().join(own.file_name().unwrap()))
     }
 
     /// A new one below this one.

@@ -53,6 +53,16 @@ pub fn doctor() -> Value {
     })
 }
 
+/// Mounts tracefs where nobody has, for tools that attach through it. Stays: it is the machine's own.
+pub fn mount_tracefs() -> Result<(), String> {
+    let tracefs = std::path::Path::new("/sys/kernel/tracing");
+    if tracefs.join("events").exists() {
+        return Ok(());
+    }
+    let none = rustix::mount::MountFlags::empty();
+    rustix::mount::mount("none", tracefs, "tracefs", none, None).map_err(|error| format!("tracefs: {error}"))
+}
+
 /// Whether a type of this name is in the running kernel's BTF. The strings are NUL-terminated.
 pub fn btf_has(name: &str) -> bool {
     static BTF: OnceLock<Vec<u8>> = OnceLock::new();

@@ -120,11 +120,6 @@ impl Pair {
         }
         pair
     }
-
-    /// Whether an event of this namespace is from here.
-    pub fn has(&self, inode: u64) -> bool {
-        inode == u64::from(self.a.inode) || inode == u64::from(self.b.inode)
-    }
 }
 
 /// A client, a router and a server in a row: 10.77.1.2 - 10.77.1.1 | 10.77.2.1 - 10.77.2.2, and 10.99.0.0/16
@@ -143,13 +138,13 @@ impl Routed {
     /// Lays both cables.
     pub fn new() -> Self {
         let row = Self { client: Netns::new(), router: Netns::new(), server: Netns::new() };
-        cable(&row.client, "up", &row.router, "to_client");
-        cable(&row.server, "up", &row.router, "to_server");
+        cable(&row.client, "wan", &row.router, "to_client");
+        cable(&row.server, "wan", &row.router, "to_server");
         row.router.sysctl("net/ipv4/ip_forward", "1");
         // Else only one ICMP error in six is sent.
         row.router.sysctl("net/ipv4/icmp_ratelimit", "0");
         for (end, device, net) in [(&row.client, "to_client", 1), (&row.server, "to_server", 2)] {
-            end.address(&format!("10.77.{net}.2/24"), "up");
+            end.address(&format!("10.77.{net}.2/24"), "wan");
             row.router.address(&format!("10.77.{net}.1/24"), device);
             end.ip(&["route", "add", "default", "via", &format!("10.77.{net}.1")]);
         }

@@ -216,14 +216,16 @@ impl Hands {
                 return self.keep(take_passed(&path)?, begin);
             }
             Order::GiveToChild { socket, comm, receive, send } => {
-                let child = Command::new(std::env::current_exe().unwrap())
+                let mut child = Command::new(std::env::current_exe().unwrap())
                     .args(super::actor::ARGUMENTS)
                     .env(super::actor::CHILD, format!("{comm} {receive} {send}"))
                     .stdin(Stdio::from(self.take(socket)))
                     .stdout(Stdio::null())
                     .spawn()
                     .unwrap();
-                return Ok(Reply::Child { pid: child.id() });
+                let pid = child.id();
+                std::thread::spawn(move || child.wait());
+                return Ok(Reply::Child { pid });
             }
             Order::Serve { listener, count } => return serve(self.get(listener), count),
             Order::Storm(storm) => return storm_of(&storm),

@@ -18,17 +18,18 @@ impl Pins {
         Self(path)
     }
 
-    /// Pins a new map of ids, as bcc's users make them, and keeps a hold of it.
-    pub fn ids(&self, name: &str) -> (PathBuf, HashMap<MapData, u64, u32>) {
-        let path = self.pin::<u64>(name);
+    /// Pins a new map of ids, as bcc's documentation tells its users to make them (values of 8 bytes for
+    /// cgroups, of 4 for mount namespaces), and keeps a hold of it.
+    pub fn ids<V: aya::Pod>(&self, name: &str) -> (PathBuf, HashMap<MapData, u64, V>) {
+        let path = self.pin::<u64, V>(name);
         let data = MapData::from_pin(&path).unwrap();
         (path, HashMap::try_from(Map::HashMap(data)).unwrap())
     }
 
-    /// Pins a new hash map with keys of this type.
-    pub fn pin<K: aya::Pod>(&self, name: &str) -> PathBuf {
+    /// Pins a new hash map with keys and values of these types.
+    pub fn pin<K: aya::Pod, V: aya::Pod>(&self, name: &str) -> PathBuf {
         let path = self.0.join(name);
-        HashMap::<MapData, K, u32>::create(16, 0).unwrap().pin(&path).unwrap();
+        HashMap::<MapData, K, V>::create(16, 0).unwrap().pin(&path).unwrap();
         path
     }
 }

@@ -83,7 +83,7 @@ impl Talk {
             Over::V6 => SocketAddr::new(address("fd77::2"), port),
             Over::Mapped => SocketAddr::new(address("::"), port),
         };
-        socket(self.server.order(Order::Listen { at, backlog: 64, dual_stack: over == Over::Mapped }))
+        socket(self.server.order(&Order::Listen { at, backlog: 64, dual_stack: over == Over::Mapped }))
     }
 
     /// How the client connects to the listener.
@@ -94,7 +94,7 @@ impl Talk {
 
     /// A connection to this listener, accepted.
     pub fn connect(&mut self, over: Over, listener: &Truth) -> Connection {
-        let client = socket(self.client.order(Order::Connect(Self::to(over, listener))));
+        let client = socket(self.client.order(&Order::Connect(Self::to(over, listener))));
         let server = self.server.accept(listener);
         Connection { over, client, server }
     }

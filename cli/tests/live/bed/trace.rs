@@ -80,11 +80,6 @@ impl Trace {
         Self { child, lines, errors: Some(errors), events: Vec::new() }
     }
 
-    /// The tool's process id.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
@@ -154,6 +149,11 @@ impl Drop for Trace {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// What was said on stderr without the warnings about what this kernel lacks.
+pub fn complaints(stderr: &str) -> Vec<&str> {
+    stderr.lines().filter(|line| !line.starts_with("warning: ")).collect()
 }
 
 impl Ended {
