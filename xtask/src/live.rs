@@ -11,6 +11,7 @@ use std::{
     io::{BufRead as _, BufReader},
     path::PathBuf,
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -47,6 +48,9 @@ pub struct Outcome {
     pub success: bool,
     /// What was skipped.
     pub skips: Vec<Skip>,
+    /// How long each test took, as seen from here.
+    times: Vec<(Duration, String)>,
+    last: Option<Instant>,
 }
 
 /// A test that did not do its work.
@@ -141,6 +145,14 @@ fn arguments(refused: bool, filter: &[String]) -> Vec<String> {
 impl Outcome {
     /// Reads one line of the executable's output.
     fn read(&mut self, line: &str) {
+        if line.starts_with("running ") {
+            self.last = Some(Instant::now());
+        }
+        if let Some((test, _)) = line.strip_prefix("test ").and_then(|rest| rest.split_once(" ... "))
+            && let Some(last) = self.last.replace(Instant::now())
+        {
+            self.times.push((last.elapsed(), test.to_owned()));
+        }
         if let Some(rest) = line.strip_prefix("SKIP ")
             && let Some((what, why)) = rest.split_once(": ")
         {
@@ -154,6 +166,14 @@ impl Outcome {
         {
             self.passed = passed.0.parse().unwrap_or(0);
         }
+    }
+
+    /// One line with the tests that took longest: where the time of a run goes.
+    pub fn slowest(&self) -> String {
+        let mut times: Vec<&(Duration, String)> = self.times.iter().collect();
+        times.sort_by(|a, b| b.cmp(a));
+        let times = times.iter().take(5).map(|(took, test)| format!("{test} {:.0} s", took.as_secs_f64()));
+        format!("slowest: {}", times.collect::<Vec<_>>().join(", "))
     }
 
     /// An error if a test failed, or if there was none where nobody filtered: an executable without tests

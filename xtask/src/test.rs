@@ -131,6 +131,7 @@ fn here(live: &Live, filter: &[String], report: &mut Report) {
     let mut skips = Vec::new();
     report.step(name, || {
         let outcome = live.here(filter)?;
+        println!("{}", outcome.slowest());
         let result = outcome.check(filter);
         skips = outcome.skips;
         result

@@ -55,6 +55,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode> {
     let print = |line: &str| println!("{line}");
     if arguments.command.is_empty() {
         let outcome = Live::build(&target, sockeye)?.in_guest(&boot, &arguments.only, print)?;
+        println!("{}", outcome.slowest());
         outcome.check(&arguments.only)?;
         return Ok(ExitCode::SUCCESS);
     }

@@ -9,7 +9,8 @@ use anyhow::{Context as _, Result};
 
 /// The root of the workspace that this xtask was built from.
 pub fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own)
 }
 
 /// A folder below `$XDG_CACHE_HOME/sockeye` (or `~/.cache/sockeye`), made if it is not there.

@@ -90,6 +90,7 @@ fn note(run: Run, filter: &[String], report: &mut Report) {
     println!("\n== {name}\n{output}");
     let mut skips = Vec::new();
     let result: Result<(), Error> = result.and_then(|outcome| {
+        println!("{}", outcome.slowest());
         let checked = outcome.check(filter);
         skips = outcome.skips;
         checked

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     fs,
-    io::{BufRead as _, BufReader},
+    io::Read as _,
     path::Path,
     process::{Child, ChildStdout, Command, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
@@ -82,37 +82,43 @@ impl Machine<'_> {
     fn boot(&self, line: &mut impl FnMut(&str)) -> Result<End> {
         let mut qemu = self.start()?;
         let stdout = qemu.0.stdout.take().context("QEMU has no stdout")?;
-        let lines = read_lines(stdout);
+        let pieces = read_pieces(stdout);
+        let mut pending = Vec::new();
         let mut up = false;
         let mut deadline = Instant::now() + BOOT_LIMIT;
         loop {
-            let text = match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(text) => text,
-                Err(RecvTimeoutError::Timeout) => return Ok(if up { End::TooLong } else { End::NotUp }),
-                Err(RecvTimeoutError::Disconnected) if up => return Ok(End::Died),
-                Err(RecvTimeoutError::Disconnected) => {
-                    let status = qemu.0.wait().context("cannot wait for QEMU")?;
-                    if !status.success() {
-                        bail!("QEMU failed ({status}); its words are above");
-                    }
-                    return Ok(End::NotUp);
+            match pieces.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(piece) => pending.extend_from_slice(&piece),
+                Err(RecvTimeoutError::Timeout) if !up => return Ok(End::NotUp),
+                Err(RecvTimeoutError::Disconnected) if !up => return qemu.not_up(),
+                Err(reason) => {
+                    // What the command had begun to say: it names the test that hangs.
+                    line(&String::from_utf8_lossy(&pending));
+                    let timeout = reason == RecvTimeoutError::Timeout;
+                    return Ok(if timeout { End::TooLong } else { End::Died });
                 }
-            };
-            if !up {
-                up = text.starts_with(UP);
-                deadline = Instant::now() + if up { self.limit } else { BOOT_LIMIT };
-                continue;
             }
-            // The command's last line may lack its end.
-            match text.split_once(EXIT) {
-                Some((rest, status)) => {
-                    if !rest.is_empty() {
-                        line(rest);
+            while let Some(end) = pending.iter().position(|&byte| byte == b'\n') {
+                let text: Vec<u8> = pending.drain(..=end).collect();
+                let text = String::from_utf8_lossy(&text);
+                let text = text.trim_end_matches(['\n', '\r']);
+                if !up {
+                    up = text.starts_with(UP);
+                    if up {
+                        deadline = Instant::now() + self.limit;
                     }
-                    let status = status.trim().parse().context("the guest's init wrote no exit status")?;
-                    return Ok(End::Exit(status));
+                    continue;
                 }
-                None => line(&text),
+                // The command's last line may lack its end.
+                let Some((rest, status)) = text.split_once(EXIT) else {
+                    line(text);
+                    continue;
+                };
+                if !rest.is_empty() {
+                    line(rest);
+                }
+                let status = status.trim().parse().context("the guest's init wrote no exit status")?;
+                return Ok(End::Exit(status));
             }
         }
     }
@@ -160,6 +166,17 @@ impl Machine<'_> {
 /// A QEMU that ends when nobody holds it any more.
 struct Running(Child);
 
+impl Running {
+    /// QEMU ended before the init was up: by itself, or because it could not run such a machine at all.
+    fn not_up(&mut self) -> Result<End> {
+        let status = self.0.wait().context("cannot wait for QEMU")?;
+        if !status.success() {
+            bail!("QEMU failed ({status}); its words are above");
+        }
+        Ok(End::NotUp)
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         // It may have ended by itself.
@@ -168,18 +185,15 @@ impl Drop for Running {
     }
 }
 
-/// The guest's lines, from a thread of their own: reading a pipe has no time limit.
-fn read_lines(stdout: ChildStdout) -> Receiver<String> {
+/// What the guest writes, from a thread of its own: reading a pipe has no time limit.
+fn read_pieces(mut stdout: ChildStdout) -> Receiver<Vec<u8>> {
     let (sender, receiver) = channel();
     thread::spawn(move || {
-        let mut reader = BufReader::new(stdout);
-        let mut bytes = Vec::new();
-        while reader.read_until(b'\n', &mut bytes).is_ok_and(|count| count > 0) {
-            let text = String::from_utf8_lossy(&bytes);
-            if sender.send(text.trim_end_matches(['\n', '\r']).to_owned()).is_err() {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = stdout.read(&mut buffer) {
+            if sender.send(buffer[..count].to_vec()).is_err() {
                 return;
             }
-            bytes.clear();
         }
     });
     receiver
