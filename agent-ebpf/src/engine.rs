@@ -352,6 +352,8 @@ fn begin_passive(tcp: &Tcp, store: &mut Store, now: u64) {
         store.owner.relation = Relation::Listener as u8;
     }
     forget(store);
+    // Volatile: for two neighbours set to zero the compiler calls memset, which goes byte by byte.
+    unsafe { (&raw mut store.since_ns).write_volatile(0) };
     store.cookie = 0;
     store.flags = flag::PASSIVE;
     store.start_ns = now;
@@ -365,11 +367,7 @@ fn begin_passive(tcp: &Tcp, store: &mut Store, now: u64) {
 
 #[inline(always)]
 fn begin_active(tcp: &Tcp, store: &mut Store, now: u64, new: u8) {
-    let seen_before = store.state != 0;
     forget(store);
-    if seen_before {
-        store.since_ns = 0;
-    }
     store.flags = if new == SYN_SENT { flag::ACTIVE } else { 0 };
     store.start_ns = now;
     identify(tcp, store);
@@ -381,9 +379,7 @@ fn forget(store: &mut Store) {
     // The rest of it means nothing without a relation.
     store.user.relation = Relation::Unknown as u8;
     store.user.pid = 0;
-    // Two neighbours set to zero would be a call of memset.
-    unsafe { (&raw mut store.established_ns).write_volatile(0) };
-    store.since_ns = 0;
+    store.established_ns = 0;
     store.generation = 0;
     store.remote_port = 0;
     store.backlog = 0;

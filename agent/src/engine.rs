@@ -179,6 +179,8 @@ impl Engine {
             compiled,
         };
         engine.attach(&plan)?;
+        engine.object.attached_all();
+        drop(types);
         engine.add_existing_cgroups(config)?;
         engine.degraded.extend(missing_fields(&fields, config));
         if config.snapshot {

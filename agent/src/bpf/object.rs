@@ -72,7 +72,8 @@ const FEW: u32 = 64;
 /// The loaded object. Dropping it detaches and frees everything.
 pub struct Object {
     ebpf: Ebpf,
-    btf: Btf,
+    /// The kernel's types, 8 MiB of them: only as long as programs are being attached.
+    btf: Option<Btf>,
     losses: LossCounters,
     generation: u32,
 }
@@ -116,7 +117,7 @@ impl Object {
         }
         let mut ebpf = loader.load(BYTES).map_err(LoadError::Object)?;
         let losses = LossCounters::take(&mut ebpf)?;
-        Ok(Self { ebpf, btf, losses, generation: 0 })
+        Ok(Self { ebpf, btf: Some(btf), losses, generation: 0 })
     }
 
     /// The rings, bulk first.
@@ -156,7 +157,13 @@ impl Object {
 
     /// Loads a program and attaches it.
     pub fn attach(&mut self, program: &'static str, hook: &Hook) -> Result<Attached, ProgramFault> {
-        programs::attach(&mut self.ebpf, &self.btf, program, hook)
+        let btf = self.btf.as_ref().expect("programs are attached before `attached_all`");
+        programs::attach(&mut self.ebpf, btf, program, hook)
+    }
+
+    /// Gives back the memory that only attaching needs.
+    pub fn attached_all(&mut self) {
+        self.btf = None;
     }
 
     /// Opens an iterator that was loaded by [`Object::attach`], in the calling thread's network namespace.
