@@ -9,7 +9,10 @@ mod machine;
 mod tests;
 mod tools;
 
-pub use self::machine::{Limits, Machine, inspect};
+pub use self::{
+    machine::{Limits, Machine, inspect},
+    tools::concern,
+};
 use crate::engine::Degraded;
 
 /// How well a tool or a feature works here.

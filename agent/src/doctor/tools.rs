@@ -131,6 +131,11 @@ fn verdict(machine: &Machine, degraded: &[Degraded], tool: &Tool) -> ToolReport 
     ToolReport { tool: tool.name, health, notes }
 }
 
+/// What the user of the tool with this name notices of something that is missing; `None` where nothing.
+pub fn concern(tool: &str, missing: &Degraded) -> Option<&'static str> {
+    TOOLS.iter().find(|known| known.name == tool).and_then(|tool| effect(tool, missing))
+}
+
 /// What the tool's user notices of something that is missing; `None` where the tool does not need it.
 fn effect(tool: &Tool, missing: &Degraded) -> Option<&'static str> {
     match need(missing) {

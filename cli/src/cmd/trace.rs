@@ -10,7 +10,8 @@ use std::{
 use agent::{
     bpf::LoadError,
     decode::Context,
-    engine::{Config, Engine, EngineError},
+    doctor,
+    engine::{Config, Degraded, Engine, EngineError},
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -21,7 +22,9 @@ use crate::{
     machine::{ThisMachine, one_line},
     message,
     output::Output,
-    render, request, view,
+    render, request,
+    tool::Tool,
+    view,
 };
 
 /// Runs a tool until it is stopped.
@@ -81,9 +84,7 @@ fn trace(
         // Before anything is loaded, so that a signal in between does not cut the program off.
         let mut stop = Stop::new().map_err(Failure::Runtime)?;
         let mut engine = Engine::load(config).map_err(|error| failure(&error))?;
-        for degraded in engine.degraded() {
-            message::warning(&format!("{} ({}: {})", degraded.effect, degraded.what, degraded.reason));
-        }
+        warn_of_missing(plan.tool, engine.degraded());
         if plan.options.count {
             message::note("counting connects; Ctrl-C ends and prints them");
         }
@@ -96,6 +97,22 @@ fn trace(
         }
         output.finish().map_err(Failure::Output)
     })
+}
+
+/// One line for each thing that the tool's user will notice; what the tool does not use is the doctor's business.
+fn warn_of_missing(tool: Tool, degraded: &[Degraded]) {
+    let mut said: Vec<(&str, String)> = Vec::new();
+    for missing in degraded {
+        let Some(effect) = doctor::concern(tool.name(), missing) else { continue };
+        // Several programs can be missing for one thing.
+        match said.iter_mut().find(|(known, _)| *known == effect) {
+            Some((_, reasons)) => *reasons = format!("{reasons}; {}", missing.reason),
+            None => said.push((effect, missing.reason.clone())),
+        }
+    }
+    for (effect, reasons) in said {
+        message::warning(&format!("{effect}: {reasons}"));
+    }
 }
 
 /// What ends a run from outside: Ctrl-C, SIGTERM, the time that was asked for.
