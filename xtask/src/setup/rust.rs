@@ -49,22 +49,41 @@ impl Toolchain {
     pub fn static_target(&self) -> Result<(Target, Step)> {
         let musl = format!("{}-unknown-linux-musl", env::consts::ARCH);
         let there = || self.sysroot.join("lib/rustlib").join(&musl).join("lib").exists();
-        let step = |outcome| Step { name: format!("target {musl}"), outcome };
-        let outcome = if there() {
-            Outcome::Found
-        } else {
-            // Whatever rustup says: what counts is whether the target is there afterwards.
-            let _ = rustup(&["target", "add", &musl]);
-            if there() { Outcome::Installed("rustup") } else { Outcome::Replaced("glibc, linked statically") }
+        let outcome = match () {
+            () if there() => Outcome::Found,
+            () if replacement().exists() => Outcome::Found,
+            () => {
+                // Whatever rustup says: what counts is whether the target is there afterwards.
+                let _ = rustup(&["target", "add", &musl]);
+                if there() {
+                    Outcome::Installed("rustup")
+                } else {
+                    Outcome::Replaced("glibc, linked statically")
+                }
+            }
         };
-        let target = if matches!(outcome, Outcome::Replaced(_)) {
-            let triple = format!("{}-unknown-linux-gnu", env::consts::ARCH);
-            Target { triple, rustflags: Some("-C target-feature=+crt-static") }
-        } else {
-            Target { triple: musl.clone(), rustflags: None }
-        };
-        Ok((target, step(outcome)))
+        if there() {
+            let step = Step { name: format!("target {musl}"), outcome };
+            return Ok((Target { triple: musl, rustflags: None }, step));
+        }
+        // Without a network rustup takes long to give up: once is enough for a workspace.
+        fs::create_dir_all(workspace::target()).context("cannot make the target folder")?;
+        fs::write(replacement(), "").context("cannot write into the target folder")?;
+        let triple = format!("{}-unknown-linux-gnu", env::consts::ARCH);
+        let step = Step { name: format!("target {musl} or {triple}"), outcome };
+        Ok((Target { triple, rustflags: Some("-C target-feature=+crt-static") }, step))
     }
+}
+
+/// A file that says that musl is not to be had.
+fn replacement() -> PathBuf {
+    workspace::target().join("without-musl")
+}
+
+/// Has the next set-up try to get musl again.
+pub fn forget_replacement() {
+    // Usually it is not there.
+    let _ = fs::remove_file(replacement());
 }
 
 /// The workspace's rustc: its toolchain file decides which one that is.
