@@ -6,11 +6,13 @@ use rustix::process::Signal;
 
 use crate::{
     bed::{
+        PATIENCE,
         actor::{Actor, socket},
         event::Event,
         netns::Netns,
         order::{Order, Reply, Storm},
         trace::{Ended, Trace},
+        until,
     },
     begin,
 };
@@ -48,6 +50,16 @@ impl Arena {
         let served = self.server.finish_within(patience);
         assert!(matches!(served, Reply::Done), "{served:?}");
         made
+    }
+
+    /// Waits until every connection is over: only listeners and TIME_WAIT are left. The last ACKs may be slow.
+    fn settle(&self) {
+        let all_over = || {
+            let table = self.netns.enter(|| std::fs::read_to_string("/proc/thread-self/net/tcp")).unwrap();
+            let states = table.lines().skip(1).filter_map(|row| row.split_whitespace().nth(3));
+            states.filter(|state| !["06", "0A"].contains(state)).next().is_none().then_some(())
+        };
+        assert!(until(PATIENCE, all_over).is_some(), "connections that do not end");
     }
 
     fn active_opens(&self) -> u64 {
@@ -100,8 +112,7 @@ fn every_open_of_a_hundred_thousand_connections_is_seen_exactly_once() {
     let made = arena.storm(100_000, Duration::from_secs(120));
     let opens = (arena.active_opens() - before.0, arena.passive_opens() - before.1);
     assert_eq!(opens, (u64::from(made), u64::from(made)), "the truth itself");
-    // The last server's end may still wait for the client's last ACK.
-    std::thread::sleep(Duration::from_millis(100));
+    arena.settle();
     let ended = trace.stop();
     let all = ended.select(|_| true);
     let clients = by_cookie(&all, "client");
@@ -126,7 +137,7 @@ fn connects_and_accepts_are_each_seen_exactly_once() {
     let netns = arena.netns();
     let trace = Trace::start(&["tcptracer", "--netns", &netns, "--buffer-size", "8M"]);
     let made = u64::from(arena.storm(10_000, Duration::from_secs(60)));
-    std::thread::sleep(Duration::from_millis(100));
+    arena.settle();
     let ended = trace.stop();
     for (name, role, other) in [("connect", "client", "server"), ("accept", "server", "client")] {
         let rows: Vec<&Event> = ended.select(|event| event.text("event") == name);
@@ -153,7 +164,7 @@ fn with_a_ring_of_one_page_seen_and_lost_add_up_to_the_truth() {
     let made = u64::from(arena.storm(500, Duration::from_secs(60)));
     trace.signal(Signal::CONT);
     let more = u64::from(arena.storm(1_000, Duration::from_secs(60)));
-    std::thread::sleep(Duration::from_millis(100));
+    arena.settle();
     let ended = trace.stop();
     let (seen, lost) = (ended.events.len() as u64, told_lost(&ended));
     println!("{seen} seen, {lost} lost of {}: {:?}", 2 * (made + more), ended.stderr);
@@ -211,7 +222,7 @@ fn thousands_closed_in_a_row_under_traffic_are_each_seen_exactly_once() {
     arena.client.finish_within(patience);
     arena.server.finish_within(patience);
     let opens = arena.active_opens() - before;
-    std::thread::sleep(Duration::from_millis(300));
+    arena.settle();
     let ended = trace.stop();
     println!("{opens} connections, {} rows, stderr {:?}", ended.events.len(), ended.stderr);
     assert_eq!(told_lost(&ended), 0, "{}", ended.stderr);
@@ -220,9 +231,22 @@ fn thousands_closed_in_a_row_under_traffic_are_each_seen_exactly_once() {
             ended.select(|event| event.text("state.new") == "CLOSE" && event.text("state.old") != "LISTEN");
         let rows = by_cookie(&closes, role);
         assert!(twice(&rows).is_empty(), "ends that came twice: {:?}", twice(&rows).len());
-        assert_eq!(rows.len() as u64, opens, "ends of the {role}: {}", ended.stderr);
+        let missing = unfinished(&ended, role);
+        assert_eq!(rows.len() as u64, opens, "ends of the {role}: {}\n{missing:#?}", ended.stderr);
     }
     chains(&ended);
+}
+
+/// The last that was seen of sockets whose end was not.
+fn unfinished(ended: &Ended, role: &str) -> Vec<String> {
+    let mut last: HashMap<u64, &Event> = HashMap::new();
+    for event in ended.select(|event| event.text("role") == role) {
+        if let Some(cookie) = event.maybe("cookie") {
+            last.insert(cookie, event);
+        }
+    }
+    let open = last.into_values().filter(|event| event.text("state.new") != "CLOSE");
+    open.map(|event| event.json.to_string()).take(10).collect()
 }
 
 /// The states of each socket join up: what one event enters the next one leaves.
