@@ -74,7 +74,6 @@ macro_rules! for_each_field {
             SK_DADDR: 4 = [("sock_common", "skc_daddr")], Engine;
             SK_RCV_SADDR: 4 = [("sock_common", "skc_rcv_saddr")], Engine;
             SK_DPORT: 2 = [("sock_common", "skc_dport")], Engine;
-            SK_NUM: 2 = [("sock_common", "skc_num")], Engine;
             SK_V6_DADDR: 16 = [("sock_common", "skc_v6_daddr")], Engine;
             SK_V6_RCV_SADDR: 16 = [("sock_common", "skc_v6_rcv_saddr")], Engine;
             SK_NET: 8 = [("sock_common", "skc_net.net")], Engine;
@@ -92,7 +91,6 @@ macro_rules! for_each_field {
             CGROUP_HIERARCHY: 4 = [("cgroup_root", "hierarchy_id")], CgroupTree;
             NET_INUM: 4 = [("net", "ns.inum")], Engine;
             INET_SPORT: 2 = [("inet_sock", "inet_sport")], Engine;
-            ICSK_RETRANSMITS: 1 = [("inet_connection_sock", "icsk_retransmits")], Engine;
             TP_SEGS_OUT: 4 = [("tcp_sock", "segs_out")], Engine;
             TP_SEGS_IN: 4 = [("tcp_sock", "segs_in")], Counters;
             TP_DATA_SEGS_IN: 4 = [("tcp_sock", "data_segs_in")], Counters;

@@ -36,8 +36,6 @@ pub mod flag {
     pub const FIN_RECEIVED: u32 = 1 << 5;
     /// The transition ran in the context of the process that caused it.
     pub const PROCESS_CONTEXT: u32 = 1 << 6;
-    /// A process has the socket (`sk_socket` is set): it was accepted, or never came from a listener.
-    pub const HAS_SOCKET: u32 = 1 << 7;
     /// The counters in the record were read; without it they mean nothing.
     pub const COUNTERS: u32 = 1 << 8;
     /// The socket itself is AF_INET6, whatever its addresses are.
@@ -164,7 +162,7 @@ pub struct Socket {
     pub backlog: u32,
     /// Accept queue limit at the event (with [`flag::BACKLOG`]).
     pub max_backlog: u32,
-    /// SYNs sent again, read at SYN_SENT's end (`icsk_retransmits` or `total_retrans`).
+    /// SYNs sent again, at SYN_SENT's end: `segs_out - 1`, at most 255.
     pub syn_retransmits: u8,
     /// The state left, as the kernel's number.
     pub old_state: u8,

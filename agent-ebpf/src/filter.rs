@@ -24,20 +24,22 @@ static FILTER: Array<FilterConfig> = Array::with_max_entries(2, 0);
 #[map]
 static GENERATION: Array<u32> = Array::with_max_entries(1, 0);
 
+// User space makes these as large as the filter needs. Preallocated: kernels before 6.1 warn (and some panic on
+// warnings) when a classic tracepoint program, as in probes/sys_connect.rs, uses a hash that is not.
 #[map]
-static F_NETNS: HashMap<u32, u64> = HashMap::with_max_entries(4096, BPF_F_NO_PREALLOC);
+static F_NETNS: HashMap<u32, u64> = HashMap::with_max_entries(64, 0);
 #[map]
-static F_CGROUP: HashMap<u64, u64> = HashMap::with_max_entries(65536, BPF_F_NO_PREALLOC);
+static F_CGROUP: HashMap<u64, u64> = HashMap::with_max_entries(64, 0);
 #[map]
-static F_MNTNS: HashMap<u32, u64> = HashMap::with_max_entries(4096, BPF_F_NO_PREALLOC);
+static F_MNTNS: HashMap<u32, u64> = HashMap::with_max_entries(64, 0);
 #[map]
-static F_PID: HashMap<u32, u64> = HashMap::with_max_entries(4096, BPF_F_NO_PREALLOC);
+static F_PID: HashMap<u32, u64> = HashMap::with_max_entries(64, 0);
 #[map]
-static F_UID: HashMap<u32, u64> = HashMap::with_max_entries(4096, BPF_F_NO_PREALLOC);
+static F_UID: HashMap<u32, u64> = HashMap::with_max_entries(64, 0);
 #[map]
-static F_LPORT: HashMap<u32, u64> = HashMap::with_max_entries(65536, BPF_F_NO_PREALLOC);
+static F_LPORT: HashMap<u32, u64> = HashMap::with_max_entries(64, 0);
 #[map]
-static F_RPORT: HashMap<u32, u64> = HashMap::with_max_entries(65536, BPF_F_NO_PREALLOC);
+static F_RPORT: HashMap<u32, u64> = HashMap::with_max_entries(64, 0);
 #[map]
 static F_LADDR: LpmTrie<AddressKey, u64> = LpmTrie::with_max_entries(16384, BPF_F_NO_PREALLOC);
 #[map]
@@ -45,9 +47,9 @@ static F_RADDR: LpmTrie<AddressKey, u64> = LpmTrie::with_max_entries(16384, BPF_
 
 /// The user's own pinned maps take the place of these two at load time (bcc's --cgroupmap, --mntnsmap).
 #[map]
-static P_CGROUP: HashMap<u64, u64> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
+static P_CGROUP: HashMap<u64, u64> = HashMap::with_max_entries(1, 0);
 #[map]
-static P_MNTNS: HashMap<u64, u32> = HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
+static P_MNTNS: HashMap<u64, u32> = HashMap::with_max_entries(1, 0);
 
 /// The live filter.
 #[inline(always)]

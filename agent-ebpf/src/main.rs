@@ -6,7 +6,7 @@
 //! store    the record of truth per socket
 //! emit     rings, wake-ups, loss counters
 //! engine   what a state change means: shared by the probes below
-//! probes   entry points, one file each; the other half is agent/src/probes/<same name>.rs
+//! probes   entry points, one file each, named as in the table agent/src/probes.rs
 //! ```
 
 #![no_std]

@@ -165,7 +165,7 @@ impl Engine {
             pinned_cgroup: config.pinned_cgroup.clone(),
             pinned_mntns: config.pinned_mntns.clone(),
             follows_cgroups: plan.wants(&probes::CGROUP),
-            ports: compiled.local_port.len().max(compiled.remote_port.len()),
+            filter: &compiled,
         };
         let mut object = Object::load(&settings, hooks)?;
         let rings = object.rings(bulk_bytes, rare_bytes)?;

@@ -203,7 +203,7 @@ pub struct Close {
     pub errno: Option<u32>,
 }
 
-/// Payload of a connection, exact (kernel-facts: the kernel's counters count SYN and FIN).
+/// Payload of a connection, exact: the kernel's own counters count SYN and FIN too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Payload {
     /// Bytes that left this host at least once.

@@ -1,4 +1,4 @@
-//! Names of addresses from the system's resolver (files, DNS, whatever nsswitch says), asked on threads of
+//! Names of addresses from libc's resolver (the static binary's reads the hosts file and asks DNS), asked on threads of
 //! their own: an event never waits for a name server. The queue and the cache are bounded.
 
 use std::{

@@ -20,7 +20,7 @@ use aya_ebpf::{
         generated::bpf_ktime_get_boot_ns,
     },
     macros::{map, tracepoint},
-    maps::LruHashMap,
+    maps::HashMap,
     programs::TracePointContext,
 };
 
@@ -60,9 +60,9 @@ pub struct Pending {
     seen: u32,
 }
 
-/// Connects under way, by thread.
+/// Connects under way, by thread. Not an LRU hash, which would forget one without a word.
 #[map]
-static PENDING: LruHashMap<u64, Pending> = LruHashMap::with_max_entries(16384, 0);
+static PENDING: HashMap<u64, Pending> = HashMap::with_max_entries(64, 0);
 
 /// 1 when these programs are attached: then the state program notes what it has told.
 #[unsafe(no_mangle)]
@@ -89,7 +89,7 @@ pub fn enter_connect(ctx: TracePointContext) -> u32 {
             seen: 0,
         }
     };
-    if PENDING.insert(bpf_get_current_pid_tgid(), pending, 0).is_err() {
+    if PENDING.insert(&bpf_get_current_pid_tgid(), &pending, 0).is_err() {
         emit::lost(Loss::PendingFull);
     }
     0

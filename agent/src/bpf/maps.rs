@@ -91,12 +91,6 @@ pub(super) fn write_filter(ebpf: &mut Ebpf, compiled: &Compiled, generation: u32
     live.set(0, generation, 0)
 }
 
-/// Puts one value into the cgroup dimension; for cgroups found after the filter was compiled.
-pub(super) fn insert_cgroup(ebpf: &mut Ebpf, id: u64, set: u64) -> Result<(), MapError> {
-    let mut map: HashMap<_, u64, u64> = HashMap::try_from(map(ebpf, "F_CGROUP")?)?;
-    map.insert(id, set, 0)
-}
-
 fn map<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::maps::Map, MapError> {
     ebpf.map_mut(name).ok_or_else(|| MapError::InvalidName { name: name.to_owned() })
 }

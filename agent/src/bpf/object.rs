@@ -55,8 +55,8 @@ pub struct Settings<'a> {
     pub pinned_mntns: Option<PathBuf>,
     /// Cgroups will be added while the filter is in force.
     pub follows_cgroups: bool,
-    /// How many ports the filter names, on either side.
-    pub ports: usize,
+    /// The filter that will be written: its maps are made as large as it needs.
+    pub filter: &'a Compiled,
 }
 
 /// The kernel's types as aya wants them, being read.
@@ -94,7 +94,8 @@ impl Object {
         }
         let btf =
             types.0.join().expect("reading the kernel's types does not panic").map_err(LoadError::Btf)?;
-        let ports = FEW.max(settings.ports as u32);
+        let room = |values: usize| FEW.max(values as u32);
+        let filter = settings.filter;
         let syscall_connect = u32::from(settings.syscall_connect);
         let mut loader = EbpfLoader::new();
         loader
@@ -102,8 +103,12 @@ impl Object {
             .map_max_entries("RING_BULK", settings.bulk_bytes)
             .map_max_entries("RING_RARE", settings.rare_bytes)
             .map_max_entries("F_CGROUP", if settings.follows_cgroups { MANY_CGROUPS } else { FEW })
-            .map_max_entries("F_LPORT", ports)
-            .map_max_entries("F_RPORT", ports)
+            .map_max_entries("F_NETNS", room(filter.netns.len()))
+            .map_max_entries("F_MNTNS", room(filter.mntns.len()))
+            .map_max_entries("F_PID", room(filter.pid.len()))
+            .map_max_entries("F_UID", room(filter.uid.len()))
+            .map_max_entries("F_LPORT", room(filter.local_port.len()))
+            .map_max_entries("F_RPORT", room(filter.remote_port.len()))
             .map_max_entries("PENDING", if settings.syscall_connect { PENDING_CONNECTS } else { FEW })
             .override_global("SYSCALL_CONNECT", &syscall_connect, true);
         for (name, offset) in &settings.fields.offsets {
@@ -178,11 +183,6 @@ impl Object {
         maps::write_filter(&mut self.ebpf, compiled, next)?;
         self.generation = next;
         Ok(())
-    }
-
-    /// Adds a cgroup to the filter in force.
-    pub fn insert_cgroup(&mut self, id: u64, set: u64) -> Result<(), MapError> {
-        maps::insert_cgroup(&mut self.ebpf, id, set)
     }
 
     /// The loss counters.

@@ -100,7 +100,7 @@ impl Ring {
     pub fn drain(&mut self, mut visit: impl FnMut(&[u8]) -> ControlFlow<()>) -> Drained {
         let mut records = 0;
         let mut stopped = false;
-        let start = self.position;
+        let mut published = self.position;
         let mut end = self.producer_position();
         while self.position < end && !stopped {
             let at = self.page + (self.position as usize & self.mask);
@@ -124,8 +124,9 @@ impl Ring {
             }
             self.position += (HEAD + length.next_multiple_of(8)) as u64;
             // Give room back in steps, so that a long batch does not starve the programs.
-            if self.position - start > (self.mask as u64) / 4 {
+            if self.position - published > (self.mask as u64) / 4 {
                 self.consumer_position().store(self.position, Ordering::Release);
+                published = self.position;
             }
             if self.position == end {
                 end = self.producer_position();

@@ -103,7 +103,12 @@ impl Engine {
     }
 
     fn arm(&self) -> bool {
-        self.rings.iter().all(crate::bpf::Ring::arm)
+        let armed = self.rings.iter().all(crate::bpf::Ring::arm);
+        if !armed {
+            // The other one may be armed already.
+            self.rings.iter().for_each(crate::bpf::Ring::disarm);
+        }
+        armed
     }
 
     fn drain(

@@ -3,7 +3,7 @@
 //! Pure but for [`Btf::from_file`] and [`Btf::split`]. Malformed data is an error, never a panic.
 //!
 //! The parser is our own because of start-up time: all that is needed of a kernel's 5.5 MB is a few dozen
-//! names. btf-rs 2.0 takes 100 ms to build its cache of everything and 12 ms with its mmap backend, which
+//! names. btf-rs 2.0 takes 100 ms to build its cache of everything and 12 ms for our names with its mmap backend, which
 //! kernels before 6.16 do not allow; this one takes 3 to 7 ms on all of them. Tests hold it against btf-rs.
 
 mod member;

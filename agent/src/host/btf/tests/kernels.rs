@@ -17,7 +17,6 @@ const OFFSETS: &[(&str, [Option<u32>; 5])] = &[
     ("SK_DADDR", [Some(0); 5]),
     ("SK_RCV_SADDR", [Some(4); 5]),
     ("SK_DPORT", [Some(12); 5]),
-    ("SK_NUM", [Some(14); 5]),
     ("SK_NET", [Some(48); 5]),
     ("SK_V6_DADDR", [Some(56); 5]),
     ("SK_V6_RCV_SADDR", [Some(72); 5]),
