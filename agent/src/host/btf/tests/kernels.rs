@@ -31,7 +31,6 @@ const OFFSETS: &[(&str, [Option<u32>; 5])] = &[
     ("KN_PARENT", [Some(8); 5]),
     ("NET_INUM", [Some(136), Some(144), Some(136), Some(176), Some(280)]),
     ("INET_SPORT", [Some(776), Some(804), Some(798), Some(814), Some(830)]),
-    ("ICSK_RETRANSMITS", [Some(1225), Some(1241), Some(1241), Some(1249), Some(1281)]),
     ("TP_SEGS_OUT", [Some(1432), Some(1440), Some(1600), Some(1536), Some(1856)]),
     ("TP_BYTES_ACKED", [Some(1448), Some(1456), Some(1840), Some(1816), Some(1608)]),
     ("TP_BYTES_RETRANS", [Some(2088), Some(2096), Some(2208), Some(2184), Some(2296)]),
