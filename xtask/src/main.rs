@@ -9,6 +9,7 @@
 //! ```
 
 mod apt;
+mod bench;
 mod build;
 mod cargo;
 mod lint;
@@ -43,6 +44,8 @@ enum Command {
     Test(test::Arguments),
     /// Run a command or the live tests in a virtual machine under a kernel of Debian's archive
     Vm(vm::Arguments),
+    /// Measure Sockeye beside its peers; writes docs/benchmarks/<date>.md
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::main(&arguments),
         Command::Test(arguments) => test::main(&arguments),
         Command::Vm(arguments) => vm::main(&arguments),
+        Command::Bench(arguments) => bench::main(&arguments),
     };
     match result {
         Ok(code) => code,

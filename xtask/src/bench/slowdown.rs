@@ -1,0 +1,188 @@
+//! How much slower connections get while a tool watches, and what CPU the tool itself uses.
+//!
+//! Rounds in shuffled blocks: in each block every tool has one round, and so has no tool, twice. A round is
+//! compared with the untraced round of its own block only, for the machine's speed drifts.
+
+use std::{thread::sleep, time::Duration};
+
+use anyhow::{Context as _, Result};
+use aya::Btf;
+
+use super::{
+    child::{self, Load},
+    figures::{Estimate, at, median, percentile},
+    floor::Floor,
+    observe,
+    plan::Plan,
+    progress::Progress,
+    running::{Output, Running},
+    tool::Tool,
+};
+
+pub const AGAIN: &str = "no tracer, again";
+pub const FLOOR: &str = "no-op program";
+
+/// Connections before the first round: caches, and the kernel's list of TIME_WAIT sockets, fill up.
+const WARM_UP: u32 = 20_000;
+
+/// A tool reads what is left and goes to sleep, before its CPU time is read.
+const DRAIN: Duration = Duration::from_millis(80);
+
+/// All rounds of one tool, by block.
+pub struct Rounds {
+    pub name: &'static str,
+    loads: Vec<Load>,
+    /// CPU time of the tool itself for one connection.
+    tool_cpu_us: Vec<f64>,
+    /// What it said about lost events, and in how many rounds.
+    pub lost: Vec<String>,
+}
+
+/// All rounds.
+pub struct Slowdown {
+    base: Vec<Load>,
+    pub rounds: Vec<Rounds>,
+}
+
+enum Subject<'tools> {
+    Nothing,
+    Floor,
+    Tool(&'tools Tool),
+}
+
+/// Runs all blocks.
+pub fn measure(tools: &[Tool], plan: &Plan, types: &Btf, random: &mut fastrand::Rng) -> Result<Slowdown> {
+    // The first is what the others are compared with.
+    let mut subjects = vec![("", Subject::Nothing), (AGAIN, Subject::Nothing), (FLOOR, Subject::Floor)];
+    subjects.extend(tools.iter().map(|tool| (tool.name, Subject::Tool(tool))));
+    let mut rounds: Vec<Rounds> = subjects
+        .iter()
+        .map(|(name, _)| Rounds { name, loads: Vec::new(), tool_cpu_us: Vec::new(), lost: Vec::new() })
+        .collect();
+    let mut order: Vec<usize> = (0..subjects.len()).collect();
+    let mut progress = Progress::new("slowdown", plan.blocks * order.len() as u32);
+    child::load(WARM_UP)?;
+    for _ in 0..plan.blocks {
+        random.shuffle(&mut order);
+        for &index in &order {
+            let (name, subject) = &subjects[index];
+            progress.step();
+            round(subject, plan.connections, types, &mut rounds[index])
+                .with_context(|| format!("round of {name}"))?;
+        }
+    }
+    let base = rounds.remove(0).loads;
+    Ok(Slowdown { base, rounds })
+}
+
+fn round(subject: &Subject<'_>, connections: u32, types: &Btf, rounds: &mut Rounds) -> Result<()> {
+    match subject {
+        Subject::Nothing => rounds.loads.push(child::load(connections)?),
+        Subject::Floor => {
+            let _floor = Floor::attach(types)?;
+            rounds.loads.push(child::load(connections)?);
+        }
+        Subject::Tool(tool) => {
+            let running = Running::start(tool, Output::Nowhere)?;
+            let before = observe::cpu_ns(running.id())?;
+            rounds.loads.push(child::load(connections)?);
+            sleep(DRAIN);
+            let used = observe::cpu_ns(running.id())?.saturating_sub(before);
+            rounds.tool_cpu_us.push(used as f64 / 1e3 / f64::from(connections));
+            rounds.lost.extend(running.stop()?);
+        }
+    }
+    Ok(())
+}
+
+impl Slowdown {
+    /// The rounds of a tool.
+    pub fn of(&self, name: &str) -> Option<&Rounds> {
+        self.rounds.iter().find(|rounds| rounds.name == name)
+    }
+
+    /// Time for a connection while nothing watches.
+    pub fn base_us(&self) -> Option<Estimate> {
+        Estimate::median(&walls(&self.base))
+    }
+
+    /// Time for a connection, as a multiple of the untraced one of the same block: the median.
+    pub fn wall(&self, rounds: &Rounds) -> Option<Estimate> {
+        Estimate::median(&ratios(&walls(&rounds.loads), &walls(&self.base)))
+    }
+
+    /// The tenth percentiles' ratio: the rounds that nothing else disturbed.
+    pub fn wall_p10(&self, rounds: &Rounds) -> Option<Estimate> {
+        let (own, base) = (walls(&rounds.loads), walls(&self.base));
+        let p10 = |samples: &[f64], drawn: &[usize]| percentile(&at(samples, drawn), 10.0);
+        Estimate::bootstrap(own.len(), |drawn| p10(&own, drawn) / p10(&base, drawn))
+    }
+
+    /// CPU time of the load for a connection, as a multiple of the untraced one of the same block: what other
+    /// processes do meanwhile does not count.
+    pub fn cpu(&self, rounds: &Rounds) -> Option<Estimate> {
+        let cpu = |loads: &[Load]| loads.iter().map(|load| load.cpu_us).collect::<Vec<_>>();
+        Estimate::median(&ratios(&cpu(&rounds.loads), &cpu(&self.base)))
+    }
+
+    /// How many times the CPU of `ours` the tool `peer` uses for a connection, in the same block.
+    pub fn cpu_ratio(&self, peer: &str, ours: &str) -> Option<Estimate> {
+        Estimate::median(&ratios(&self.of(peer)?.tool_cpu_us, &self.of(ours)?.tool_cpu_us))
+    }
+}
+
+impl Rounds {
+    /// CPU time that the tool uses for one connection.
+    pub fn tool_cpu(&self) -> Option<Estimate> {
+        Estimate::median(&self.tool_cpu_us)
+    }
+
+    /// How long a connection took, at the median.
+    pub fn wall_us(&self) -> f64 {
+        median(&walls(&self.loads))
+    }
+}
+
+fn walls(loads: &[Load]) -> Vec<f64> {
+    loads.iter().map(|load| load.wall_us).collect()
+}
+
+/// Pair by pair; of pairs only.
+fn ratios(of: &[f64], to: &[f64]) -> Vec<f64> {
+    of.iter().zip(to).map(|(of, to)| of / to).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Load, Rounds, Slowdown};
+
+    fn loads(walls: &[f64]) -> Vec<Load> {
+        walls.iter().map(|&wall_us| Load { wall_us, cpu_us: wall_us / 2.0 }).collect()
+    }
+
+    fn rounds(name: &'static str, walls: &[f64], tool_cpu_us: &[f64]) -> Rounds {
+        Rounds { name, loads: loads(walls), tool_cpu_us: tool_cpu_us.to_vec(), lost: Vec::new() }
+    }
+
+    #[test]
+    fn a_round_is_compared_with_its_own_block() {
+        // The machine became three times slower; the tool costs the same tenth all the time.
+        let slowdown = Slowdown {
+            base: loads(&[50.0, 100.0, 150.0]),
+            rounds: vec![rounds("ours", &[55.0, 110.0, 165.0], &[0.5, 1.0, 1.0])],
+        };
+        let ours = slowdown.of("ours").unwrap();
+        let close = |estimate: Option<super::Estimate>| (estimate.unwrap().value - 1.1).abs() < 1e-9;
+        assert!(close(slowdown.wall(ours)) && close(slowdown.cpu(ours)) && close(slowdown.wall_p10(ours)));
+    }
+
+    #[test]
+    fn a_tool_that_was_left_out_has_no_ratio() {
+        let slowdown = Slowdown {
+            base: loads(&[50.0]),
+            rounds: vec![rounds("ours", &[55.0], &[0.5]), rounds("peer", &[80.0], &[8.0])],
+        };
+        assert_eq!(slowdown.cpu_ratio("peer", "ours").unwrap().value, 16.0);
+        assert_eq!(slowdown.cpu_ratio("absent", "ours"), None);
+    }
+}
