@@ -169,6 +169,7 @@ fn data_still_unsent_at_close_is_counted_once_it_went() {
         Connection { over: Over::V4, client, server: talk.server.accept(listener) }
     });
     let Scene { talk, connection, .. } = &mut scene;
+    talk.server.done(&Order::SendBuffer { socket: connection.server.number, bytes: 200_000 });
     talk.server.send(&connection.server, BYTES);
     talk.server.close(&connection.server);
     assert_eq!(talk.client.drain(&connection.client), BYTES);

@@ -56,8 +56,8 @@ impl Arena {
     fn settle(&self) {
         let all_over = || {
             let table = self.netns.enter(|| std::fs::read_to_string("/proc/thread-self/net/tcp")).unwrap();
-            let states = table.lines().skip(1).filter_map(|row| row.split_whitespace().nth(3));
-            states.filter(|state| !["06", "0A"].contains(state)).next().is_none().then_some(())
+            let mut states = table.lines().skip(1).filter_map(|row| row.split_whitespace().nth(3));
+            states.all(|state| ["06", "0A"].contains(&state)).then_some(())
         };
         assert!(until(PATIENCE, all_over).is_some(), "connections that do not end");
     }
@@ -86,8 +86,12 @@ fn by_cookie(events: &[&Event], role: &str) -> HashMap<u64, u32> {
     rows
 }
 
-fn twice(rows: &HashMap<u64, u32>) -> Vec<(&u64, &u32)> {
-    rows.iter().filter(|(_, count)| **count != 1).collect()
+/// Holds that no end has more than one row; shows those of the first few that have.
+fn once(rows: &HashMap<u64, u32>, events: &[&Event]) {
+    let twice: Vec<u64> = rows.iter().filter(|(_, count)| **count != 1).map(|(cookie, _)| *cookie).collect();
+    let shown = twice.iter().take(3).flat_map(|cookie| events.iter().filter(|event| event.of(*cookie)));
+    let shown: Vec<String> = shown.map(|event| event.json.to_string()).collect();
+    assert!(twice.is_empty(), "{} of {} came twice:\n{}", twice.len(), rows.len(), shown.join("\n"));
 }
 
 /// What the tool said that it lost: the sum of the numbers in front of "lost".
@@ -118,7 +122,8 @@ fn every_open_of_a_hundred_thousand_connections_is_seen_exactly_once() {
     let clients = by_cookie(&all, "client");
     let servers = by_cookie(&all, "server");
     println!("{made} connections, {} rows, stderr {:?}", ended.events.len(), ended.stderr);
-    assert!(twice(&clients).is_empty() && twice(&servers).is_empty(), "rows that came twice");
+    once(&clients, &all);
+    once(&servers, &all);
     assert_eq!((clients.len() as u64, servers.len() as u64), opens, "stderr: {}", ended.stderr);
     assert_eq!(told_lost(&ended), 0, "{}", ended.stderr);
     let (client, server) = (u64::from(arena.client.pid), u64::from(arena.server.pid));
@@ -142,13 +147,14 @@ fn connects_and_accepts_are_each_seen_exactly_once() {
     for (name, role, other) in [("connect", "client", "server"), ("accept", "server", "client")] {
         let rows: Vec<&Event> = ended.select(|event| event.text("event") == name);
         let seen = by_cookie(&rows, role);
-        assert!(twice(&seen).is_empty(), "{name} came twice");
+        once(&seen, &rows);
         assert_eq!(seen.len() as u64, made, "{name}: {}", ended.stderr);
         assert!(by_cookie(&rows, other).is_empty(), "a {name} of the wrong side");
     }
     for role in ["client", "server"] {
-        let closes = by_cookie(&ended.select(|event| event.text("event") == "close"), role);
-        assert!(twice(&closes).is_empty());
+        let rows = ended.select(|event| event.text("event") == "close");
+        let closes = by_cookie(&rows, role);
+        once(&closes, &rows);
         assert_eq!(closes.len() as u64, made, "closes of the {role}: {}", ended.stderr);
     }
 }
@@ -230,7 +236,7 @@ fn thousands_closed_in_a_row_under_traffic_are_each_seen_exactly_once() {
         let closes =
             ended.select(|event| event.text("state.new") == "CLOSE" && event.text("state.old") != "LISTEN");
         let rows = by_cookie(&closes, role);
-        assert!(twice(&rows).is_empty(), "ends that came twice: {:?}", twice(&rows).len());
+        once(&rows, &closes);
         let missing = unfinished(&ended, role);
         assert_eq!(rows.len() as u64, opens, "ends of the {role}: {}\n{missing:#?}", ended.stderr);
     }

@@ -90,6 +90,8 @@ pub enum Order {
     Disconnect { socket: u32 },
     /// TCP_USER_TIMEOUT, in milliseconds.
     UserTimeout { socket: u32, milliseconds: u32 },
+    /// SO_SNDBUF.
+    SendBuffer { socket: u32, bytes: usize },
     /// Hand a socket to the process that waits at this path, and close it here.
     Pass { socket: u32, path: PathBuf },
     /// Wait at this path for a socket.
@@ -209,6 +211,9 @@ impl Hands {
             Order::Disconnect { socket } => connect_unspec(self.get(socket))?,
             Order::UserTimeout { socket, milliseconds } => {
                 sockopt::set_tcp_user_timeout(self.get(socket), milliseconds)?;
+            }
+            Order::SendBuffer { socket, bytes } => {
+                sockopt::set_socket_send_buffer_size(self.get(socket), bytes)?;
             }
             Order::Pass { socket, path } => pass(&self.take(socket), &path)?,
             Order::TakePassed { path } => {
@@ -358,19 +363,21 @@ fn take_passed(path: &std::path::Path) -> Result<OwnedFd, Errno> {
     Ok(sockets.next().unwrap())
 }
 
-/// The first byte says who closes first, so that both ways are had.
+/// First bytes of a request: who closes first, so that both ways are had; and that it was the last.
+const SERVER_FIRST: u8 = 0;
+const CLIENT_FIRST: u8 = 1;
+const LAST: u8 = 2;
+
 fn serve(listener: BorrowedFd<'_>, count: u32) -> Result<Reply, Errno> {
     for _ in 0..count {
         let (socket, _) = acceptfrom_with(listener, SocketFlags::CLOEXEC)?;
         let mut request = [0; 64];
-        let (length, _) = recv(&socket, &mut request, RecvFlags::empty())?;
-        // A storm that stopped early sends one that says so.
-        if length == 0 {
-            break;
-        }
+        recv(&socket, &mut request, RecvFlags::WAITALL)?;
         send(&socket, &[1; 32], SendFlags::NOSIGNAL)?;
-        if request[0] == 1 {
-            while recv(&socket, &mut request, RecvFlags::empty())?.0 > 0 {}
+        match request[0] {
+            CLIENT_FIRST => while recv(&socket, &mut [0; 8], RecvFlags::empty())?.0 > 0 {},
+            LAST => break,
+            _ => {}
         }
     }
     Ok(Reply::Done)
@@ -382,15 +389,16 @@ fn storm_of(storm: &Storm) -> Result<Reply, Errno> {
     for to in storm.to.iter().cycle().take(storm.count as usize) {
         let (socket, ..) = make(&Connect::to(*to))?;
         done += 1;
-        if Instant::now() > end {
-            break;
-        }
-        let client_first = u8::try_from(done % 2).unwrap();
-        send(&socket, &[client_first; 64], SendFlags::NOSIGNAL)?;
-        let mut answer = [0; 64];
-        recv(&socket, &mut answer, RecvFlags::empty())?;
-        if client_first == 0 {
+        let is_last = Instant::now() > end;
+        let kind = if is_last { LAST } else { [SERVER_FIRST, CLIENT_FIRST][done as usize % 2] };
+        send(&socket, &[kind; 64], SendFlags::NOSIGNAL)?;
+        let mut answer = [0; 32];
+        recv(&socket, &mut answer, RecvFlags::WAITALL)?;
+        if kind != CLIENT_FIRST {
             while recv(&socket, &mut answer, RecvFlags::empty())?.0 > 0 {}
+        }
+        if is_last {
+            break;
         }
     }
     Ok(Reply::Count(done))
