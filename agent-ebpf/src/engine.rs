@@ -103,7 +103,7 @@ fn step(change: &Change, store: &mut Store) {
         }
     } else if store.state == 0 {
         // Older than the program, and not found by the snapshot either.
-        store.flags |= flag::START_UNKNOWN | flag::ACCEPT_SENT;
+        store::set_flags(store, flag::START_UNKNOWN | flag::ACCEPT_SENT);
         identify(&tcp, store);
     }
     *pending = Pending {
@@ -141,13 +141,19 @@ fn interpret(tcp: &Tcp, store: &mut Store, pending: &mut Pending, now: u64) {
     if old == SYN_SENT {
         store.generation = 0;
     }
-    store.flags = transition::flags_after(store.flags, old, new, error, in_process);
-    let kinds = transition::kinds(old, new, store.flags, tcp.has_socket());
+    let before = store.flags;
+    let after = transition::flags_after(before, old, new, error, in_process);
+    let mut kinds = transition::kinds(old, new, after, tcp.has_socket());
+    let mut told = after & !before;
     if kinds & EventKind::Closing.bit() != 0 {
-        store.flags |= flag::CLOSING_SENT;
+        told |= flag::CLOSING_SENT;
     }
     if kinds & EventKind::Accept.bit() != 0 {
-        store.flags |= flag::ACCEPT_SENT;
+        told |= flag::ACCEPT_SENT;
+    }
+    if told != 0 && store::set_flags(store, told) & flag::ACCEPT_SENT != 0 {
+        // The process came first, on another CPU.
+        kinds &= !EventKind::Accept.bit();
     }
     pending.kinds = kinds;
     store.since_ns = now;
@@ -201,7 +207,9 @@ fn send(tcp: &Tcp, store: &mut Store, pending: &Pending, now: u64) {
 /// The accept event of a socket, at the first sign that a process has it.
 #[inline(always)]
 pub fn accepted(tcp: &Tcp, store: &mut Store, now: u64, flags: u32) {
-    store.flags |= flag::ACCEPT_SENT;
+    if store::set_flags(store, flag::ACCEPT_SENT) != 0 {
+        return;
+    }
     let Some(config) = filter::config() else {
         return;
     };

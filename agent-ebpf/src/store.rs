@@ -1,5 +1,7 @@
 //! The record of truth per socket: `bpf_sk_storage`, cloned from listener to connection by the kernel.
 
+use core::intrinsics::{AtomicOrdering, atomic_or};
+
 use agent_common::store::Store;
 use aya_ebpf::{
     bindings::{
@@ -44,6 +46,21 @@ pub static SOCKETS: SocketStorage = SocketStorage {
 #[inline(always)]
 pub unsafe fn get<'a>(sk: *mut c_void) -> Option<&'a mut Store> {
     unsafe { lookup(sk, 0) }
+}
+
+/// Sets lasting flags; tells which of them were set before. Atomic: a process that accepts or reads and a
+/// softirq that changes the state touch the same record at once, on two CPUs.
+#[inline(always)]
+pub fn set_flags(store: &mut Store, flags: u32) -> u32 {
+    // Only 64 bits wide are such operations to be had on every CPU level that LLVM knows: the word is `flags`
+    // and its neighbours, which are not changed by OR with 0.
+    const SHIFT: u32 = if cfg!(target_endian = "little") { 0 } else { 32 };
+    const AT: usize = core::mem::offset_of!(Store, flags);
+    const { assert!(AT.is_multiple_of(8)) };
+    let word = unsafe { (&raw mut *store).cast::<u8>().add(AT).cast::<u64>() };
+    let before =
+        unsafe { atomic_or::<u64, u64, { AtomicOrdering::SeqCst }>(word, u64::from(flags) << SHIFT) };
+    (before >> SHIFT) as u32 & flags
 }
 
 /// The record of a socket, made (all zero) if it has none. `None` when there is no memory.
