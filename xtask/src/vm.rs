@@ -28,7 +28,7 @@ pub struct Arguments {
     #[arg(long, value_parser = ["none", "integrity", "confidentiality"], default_value = "none")]
     lockdown: String,
     /// Seconds that the command may take
-    #[arg(long, default_value_t = 900, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 2400, value_name = "SECONDS")]
     limit: u64,
     /// Put a file or folder into the guest, by default into /root
     #[arg(long = "file", value_name = "PATH[:PATH IN THE GUEST]")]
