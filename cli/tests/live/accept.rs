@@ -2,7 +2,9 @@
 
 use crate::{
     bed::{
+        actor::socket,
         kernel::Requirement,
+        order::Order,
         talk::{Over, Talk, is_process},
         trace::Trace,
     },
@@ -51,4 +53,23 @@ fn the_acceptor_is_known_before_it_reads_anything() {
     let event = trace.wait_for("the accept", |event| event.of(connection.server.cookie));
     is_process(&event, "process", &talk.server);
     assert_eq!(event.text("process.relation"), "acceptor");
+}
+
+#[test]
+fn an_accept_tells_how_long_the_queue_was_when_its_connection_came() {
+    begin!();
+    let mut talk = Talk::new("queue-client", "queue-server");
+    let listener = talk.listen(Over::V4, 0);
+    let mut trace = Trace::start(&["tcpaccept"]);
+    let clients: Vec<_> =
+        (0..3).map(|_| talk.client.order(&Order::Connect(Talk::to(Over::V4, &listener)))).collect();
+    let clients: Vec<_> = clients.into_iter().map(socket).collect();
+    for (waiting, client) in clients.iter().enumerate() {
+        let server = talk.server.accept(&listener);
+        talk.client.send(client, 1);
+        talk.server.receive(&server, 1);
+        let event = trace.wait_for("the accept", |event| event.of(server.cookie));
+        assert_eq!(event.number("accept.queue"), waiting as u64, "{}", event.json);
+        assert_eq!(event.number("accept.limit"), 64, "{}", event.json);
+    }
 }

@@ -59,3 +59,21 @@ fn tcpconnect_shows_refused_connects_too() {
     assert_eq!(event.text("event"), "connect");
     assert_eq!(event.end("remote"), "10.77.0.2:9");
 }
+
+#[test]
+fn counts_are_printed_at_the_end_per_source_and_destination() {
+    begin!();
+    let mut talk = Talk::new("count-client", "count-server");
+    let [one, two] = [7301, 7302].map(|port| talk.listen(Over::V4, port));
+    let trace = Trace::start(&["tcpconnect", "-c", "--netns", &talk.pair.a.inode.to_string()]);
+    for (listener, times) in [(one, 3), (two, 1)] {
+        for _ in 0..times {
+            talk.whole(Over::V4, &listener, 1, 1);
+        }
+    }
+    let ended = trace.stop();
+    let counts: Vec<(String, u64)> =
+        ended.events.iter().map(|event| (event.end("remote"), event.number("connects"))).collect();
+    assert_eq!(counts, [("10.77.0.2:7301".to_owned(), 3), ("10.77.0.2:7302".to_owned(), 1)]);
+    assert!(ended.events.iter().all(|event| event.text("event") == "count"));
+}

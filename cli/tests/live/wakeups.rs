@@ -72,3 +72,29 @@ fn an_event_after_a_long_silence_comes_at_once() {
         assert!(took < BOUND, "{took:?} after {silence:?}");
     }
 }
+
+#[test]
+fn an_idle_tool_sleeps() {
+    begin!();
+    let talk = Talk::new("idle-client", "idle-server");
+    // A namespace in which nothing happens: whatever the rest of the machine does is filtered in the kernel.
+    let trace = Trace::start(&["tcplife", "--netns", &talk.pair.a.inode.to_string()]);
+    let begin = wake_ups(trace.pid());
+    std::thread::sleep(Duration::from_secs(1));
+    let settled = wake_ups(trace.pid());
+    std::thread::sleep(Duration::from_secs(5));
+    let woken = wake_ups(trace.pid()) - settled;
+    println!("{} wake-ups in the first second, {woken} in the next five", settled - begin);
+    assert!(woken <= 10, "more than two a second: {woken} in five");
+}
+
+/// How often all threads of a process went to sleep of their own accord.
+fn wake_ups(pid: u32) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let switches = tasks.filter_map(|task| {
+        let status = std::fs::read_to_string(task.path().join("status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+        line.trim().parse::<u64>().ok()
+    });
+    switches.sum()
+}

@@ -80,6 +80,11 @@ impl Trace {
         Self { child, lines, errors: Some(errors), events: Vec::new() }
     }
 
+    /// The tool's process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
