@@ -129,12 +129,14 @@ fn here(live: &Live, filter: &[String], report: &mut Report) {
     }
     let name = "live tests on this kernel";
     let mut skips = Vec::new();
+    let mut second_tries = Vec::new();
     report.step(name, || {
         let outcome = live.here(filter)?;
         println!("{}", outcome.slowest());
         let result = outcome.check(filter);
-        skips = outcome.skips;
+        (skips, second_tries) = (outcome.skips, outcome.second_try);
         result
     });
     report.skips_of(name, skips);
+    report.second_tries_of(name, &second_tries);
 }

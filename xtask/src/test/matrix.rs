@@ -89,12 +89,14 @@ fn note(run: Run, filter: &[String], report: &mut Report) {
     let Run { name, output, result, took } = run;
     println!("\n== {name}\n{output}");
     let mut skips = Vec::new();
+    let mut second_tries = Vec::new();
     let result: Result<(), Error> = result.and_then(|outcome| {
         println!("{}", outcome.slowest());
         let checked = outcome.check(filter);
-        skips = outcome.skips;
+        (skips, second_tries) = (outcome.skips, outcome.second_try);
         checked
     });
     report.note(&name, result, took);
     report.skips_of(&name, skips);
+    report.second_tries_of(&name, &second_tries);
 }

@@ -14,6 +14,8 @@ use crate::live::Skip;
 pub struct Report {
     steps: Vec<Step>,
     skips: Vec<Skip>,
+    /// Tests that passed, but not at once.
+    second_tries: Vec<String>,
     /// Where nobody looks, a skip is a failure: nothing may go untested in silence.
     strict: bool,
 }
@@ -62,6 +64,11 @@ impl Report {
             .extend(skips.into_iter().map(|skip| Skip { what: format!("{step}: {}", skip.what), ..skip }));
     }
 
+    /// Notes which tests of a step passed only when they ran once more.
+    pub fn second_tries_of(&mut self, step: &str, tests: &[String]) {
+        self.second_tries.extend(tests.iter().map(|test| format!("{step}: {test}")));
+    }
+
     /// Whether all is well.
     pub fn success(&self) -> bool {
         let done = self.steps.iter().all(|step| step.result.is_ok());
@@ -88,6 +95,12 @@ impl fmt::Display for Report {
         for skip in &self.skips {
             let fatal = if self.strict && !skip.by_kernel { " (a failure with CI=true)" } else { "" };
             writeln!(formatter, "  {}: {}{fatal}", skip.what, skip.why)?;
+        }
+        if !self.second_tries.is_empty() {
+            writeln!(formatter, "\npassed at the second try only:")?;
+        }
+        for test in &self.second_tries {
+            writeln!(formatter, "  {test}")?;
         }
         formatter.write_char('\n')?;
         formatter.write_str(if self.success() { "all is well" } else { "FAILED" })
@@ -132,6 +145,14 @@ mod tests {
             assert_eq!(report.success(), success, "strict {strict}, by kernel {by_kernel}");
             assert!(report.to_string().contains("vm 6.12: a: b"));
         }
+    }
+
+    #[test]
+    fn what_passed_at_the_second_try_is_named_and_no_failure() {
+        let mut report = Report::new(true);
+        report.second_tries_of("vm 6.12", &["peers::x".to_owned()]);
+        assert!(report.success());
+        assert!(report.to_string().contains("second try only:\n  vm 6.12: peers::x\n"));
     }
 
     #[test]
