@@ -20,7 +20,7 @@ use crate::{
     build,
     cargo::{self, Executable},
     setup::Target,
-    vm::{Boot, Guest},
+    vm::{AGAIN, Boot, Guest},
 };
 
 /// How a skip's reason begins that no machine set-up could change.
@@ -163,6 +163,9 @@ fn arguments(refused: bool, filter: &[String]) -> Vec<String> {
 impl Outcome {
     /// Reads one line of the executable's output.
     fn read(&mut self, line: &str) {
+        if line == AGAIN {
+            *self = Self::default();
+        }
         if line.starts_with("running ") {
             self.last = Some(Instant::now());
         }
@@ -246,6 +249,13 @@ mod tests {
         assert_eq!(skips, [("owner::x", true), ("journal", false)]);
         assert_eq!(outcome.passed, 12);
         assert!(outcome.check(&[]).is_ok());
+    }
+
+    #[test]
+    fn a_guest_that_begins_again_begins_with_nothing() {
+        let outcome =
+            read("test a::b ... FAILED\nSKIP x: y\nsockeye-vm: from the beginning\ntest a::b ... ok");
+        assert!(outcome.failed.is_empty() && outcome.skips.is_empty());
     }
 
     #[test]

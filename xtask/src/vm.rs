@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result};
 pub use self::{
     guest::{Guest, missing},
     kernel::Series,
+    qemu::AGAIN,
 };
 use crate::{
     build,
