@@ -115,24 +115,32 @@ fn every_open_of_a_hundred_thousand_connections_is_seen_exactly_once() {
     // An emulated machine makes as many as it can in a minute.
     let made = arena.storm(100_000, Duration::from_secs(60));
     let opens = (arena.active_opens() - before.0, arena.passive_opens() - before.1);
-    assert_eq!(opens, (u64::from(made), u64::from(made)), "the truth itself");
     arena.settle();
     let ended = trace.stop();
-    let all = ended.select(|_| true);
+    let all = ended.select(|event| !is_twin(event));
     let clients = by_cookie(&all, "client");
     let servers = by_cookie(&all, "server");
-    println!("{made} connections, {} rows, stderr {:?}", ended.events.len(), ended.stderr);
+    let twins = ended.events.len() - all.len();
+    println!("{made} connections, {} rows, {twins} twins, {:?}", ended.events.len(), ended.stderr);
     once(&clients, &all);
     once(&servers, &all);
-    assert_eq!((clients.len() as u64, servers.len() as u64), opens, "stderr: {}", ended.stderr);
+    assert_eq!((clients.len(), servers.len()), (made as usize, made as usize), "stderr: {}", ended.stderr);
+    let seen = (clients.len() as u64, (servers.len() + twins) as u64);
+    assert_eq!(seen, opens, "the kernel's own counters; stderr: {}", ended.stderr);
     assert_eq!(told_lost(&ended), 0, "{}", ended.stderr);
     let (client, server) = (u64::from(arena.client.pid), u64::from(arena.server.pid));
-    for event in &ended.events {
+    for event in all {
         let owner = if event.text("role") == "client" { client } else { server };
         assert_eq!(event.maybe("process.pid"), Some(owner), "{}", event.json);
         assert_eq!(event.number("close.bytes_sent"), if owner == client { 64 } else { 32 }, "{}", event.json);
         assert!(event.maybe("close.duration_ns").is_some(), "{}", event.json);
     }
+}
+
+/// Two segments of a client can be worked off on two CPUs at once: then the kernel makes its connection twice,
+/// counts two passive opens, and throws one away before it is established.
+fn is_twin(event: &Event) -> bool {
+    event.text("state.old") == "SYN_RECV" && event.text("state.new") == "CLOSE"
 }
 
 #[test]
@@ -233,8 +241,9 @@ fn thousands_closed_in_a_row_under_traffic_are_each_seen_exactly_once() {
     println!("{opens} connections, {} rows, stderr {:?}", ended.events.len(), ended.stderr);
     assert_eq!(told_lost(&ended), 0, "{}", ended.stderr);
     for role in ["client", "server"] {
-        let closes =
-            ended.select(|event| event.text("state.new") == "CLOSE" && event.text("state.old") != "LISTEN");
+        let closes = ended.select(|event| {
+            event.text("state.new") == "CLOSE" && event.text("state.old") != "LISTEN" && !is_twin(event)
+        });
         let rows = by_cookie(&closes, role);
         once(&rows, &closes);
         let missing = unfinished(&ended, role);
