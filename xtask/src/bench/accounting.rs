@@ -60,9 +60,7 @@ pub fn measure(tools: &[Tool], plan: &Plan, types: &Btf, random: &mut fastrand::
     for _ in 0..plan.passes {
         random.shuffle(&mut order);
         for tool in &order {
-            progress.step();
-            let pass =
-                pass(tool, plan.pass_connections, types).with_context(|| format!("pass of {}", tool.name))?;
+            let pass = progress.step(tool.name, || pass(tool, plan.pass_connections, types))?;
             passes.entry(tool.name).or_default().push(pass);
         }
     }

@@ -60,9 +60,8 @@ pub fn idle(tools: &[Tool], plan: &Plan, types: &Btf) -> Result<Silence> {
     let _statistics = enable_stats(Stats::RunTime).context("cannot switch the statistics of programs on")?;
     let mut best: Option<Silence> = None;
     for _ in 0..LOOKS {
-        progress.step();
         sleep(Duration::from_secs(1));
-        let look = look(&running, id, plan)?;
+        let look = progress.step("all tools", || look(&running, id, plan))?;
         if best.as_ref().is_none_or(|best| look.events < best.events) {
             best = Some(look);
         }
@@ -107,8 +106,7 @@ pub fn first_events(tools: &[Tool], plan: &Plan) -> Result<BTreeMap<&'static str
     let tools: Vec<&Tool> = tools.iter().filter(|tool| tool.prints_states()).collect();
     let mut progress = Progress::new("first event", tools.len() as u32);
     for tool in tools {
-        progress.step();
-        let samples = first_event(tool, plan).with_context(|| format!("first event of {}", tool.name))?;
+        let samples = progress.step(tool.name, || first_event(tool, plan))?;
         events.insert(tool.name, samples);
     }
     Ok(events)

@@ -5,7 +5,7 @@
 
 use std::{thread::sleep, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use aya::Btf;
 
 use super::{
@@ -44,6 +44,13 @@ pub struct Slowdown {
     pub rounds: Vec<Rounds>,
 }
 
+/// One round.
+struct Round {
+    load: Load,
+    tool_cpu_us: Option<f64>,
+    lost: Option<String>,
+}
+
 enum Subject<'tools> {
     Nothing,
     Floor,
@@ -53,7 +60,8 @@ enum Subject<'tools> {
 /// Runs all blocks.
 pub fn measure(tools: &[Tool], plan: &Plan, types: &Btf, random: &mut fastrand::Rng) -> Result<Slowdown> {
     // The first is what the others are compared with.
-    let mut subjects = vec![("", Subject::Nothing), (AGAIN, Subject::Nothing), (FLOOR, Subject::Floor)];
+    let mut subjects =
+        vec![("no tracer", Subject::Nothing), (AGAIN, Subject::Nothing), (FLOOR, Subject::Floor)];
     subjects.extend(tools.iter().map(|tool| (tool.name, Subject::Tool(tool))));
     let mut rounds: Vec<Rounds> = subjects
         .iter()
@@ -66,33 +74,35 @@ pub fn measure(tools: &[Tool], plan: &Plan, types: &Btf, random: &mut fastrand::
         random.shuffle(&mut order);
         for &index in &order {
             let (name, subject) = &subjects[index];
-            progress.step();
-            round(subject, plan.connections, types, &mut rounds[index])
-                .with_context(|| format!("round of {name}"))?;
+            let round = progress.step(name, || round(subject, plan.connections, types))?;
+            let rounds = &mut rounds[index];
+            rounds.loads.push(round.load);
+            rounds.tool_cpu_us.extend(round.tool_cpu_us);
+            rounds.lost.extend(round.lost);
         }
     }
     let base = rounds.remove(0).loads;
     Ok(Slowdown { base, rounds })
 }
 
-fn round(subject: &Subject<'_>, connections: u32, types: &Btf, rounds: &mut Rounds) -> Result<()> {
+fn round(subject: &Subject<'_>, connections: u32, types: &Btf) -> Result<Round> {
+    let untouched = |load| Round { load, tool_cpu_us: None, lost: None };
     match subject {
-        Subject::Nothing => rounds.loads.push(child::load(connections)?),
+        Subject::Nothing => Ok(untouched(child::load(connections)?)),
         Subject::Floor => {
             let _floor = Floor::attach(types)?;
-            rounds.loads.push(child::load(connections)?);
+            Ok(untouched(child::load(connections)?))
         }
         Subject::Tool(tool) => {
             let running = Running::start(tool, Output::Nowhere)?;
             let before = observe::cpu_ns(running.id())?;
-            rounds.loads.push(child::load(connections)?);
+            let load = child::load(connections)?;
             sleep(DRAIN);
             let used = observe::cpu_ns(running.id())?.saturating_sub(before);
-            rounds.tool_cpu_us.push(used as f64 / 1e3 / f64::from(connections));
-            rounds.lost.extend(running.stop()?);
+            let tool_cpu_us = used as f64 / 1e3 / f64::from(connections);
+            Ok(Round { load, tool_cpu_us: Some(tool_cpu_us), lost: running.stop()? })
         }
     }
-    Ok(())
 }
 
 impl Slowdown {

@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, TcpListener, TcpStream},
+    path::Path,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -52,9 +53,8 @@ pub fn measure(
     for _ in 0..plan.starts {
         random.shuffle(&mut order);
         for tool in &order {
-            progress.step();
             let starts = starts.entry(tool.name).or_default();
-            one(tool, starts).with_context(|| format!("start of {}", tool.name))?;
+            progress.step(tool.name, || one(tool, starts))?;
         }
     }
     Ok(starts)
@@ -110,12 +110,6 @@ pub struct Pairs {
     pub with: Vec<f64>,
 }
 
-impl Pairs {
-    fn push(&mut self, with: bool, sample: f64) {
-        if with { &mut self.with } else { &mut self.without }.push(sample);
-    }
-}
-
 /// Measures what older sockets cost at the start.
 pub fn snapshot(tools: &[Tool], plan: &Plan) -> Result<Snapshot> {
     let tool = tools.iter().find(|tool| tool.name == OUR_LIFE).context("sockeye cannot run here")?;
@@ -131,21 +125,42 @@ pub fn snapshot(tools: &[Tool], plan: &Plan) -> Result<Snapshot> {
         // With, without, without, with: a drift of the machine's speed takes part on both sides.
         let first = group % 2 == 1;
         for with in [first, !first] {
-            progress.step();
-            let _held = if with { Some(Held::new(plan.sockets)?) } else { None };
-            for _ in 0..IN_A_ROW {
-                let (running, start) = Running::measure(tool)?;
-                let ready = start.ready.context("sockeye was not ready")?;
-                snapshot.ours_ms.push(with, milliseconds(ready));
-                snapshot.ours_cpu_ms.push(with, observe::cpu_ns(running.id())? as f64 / 1e6);
-                running.stop()?;
-                if let (Some(ss), Some(pairs)) = (&ss, &mut snapshot.ss_cpu_ms) {
-                    pairs.push(with, cpu_of(Command::new(ss).arg("-tinOH"))? * 1e3);
+            let group = progress.step(tool.name, || in_a_row(tool, ss.as_deref(), plan.sockets, with))?;
+            for (all, some) in [
+                (Some(&mut snapshot.ours_ms), group.ours_ms),
+                (Some(&mut snapshot.ours_cpu_ms), group.ours_cpu_ms),
+                (snapshot.ss_cpu_ms.as_mut(), group.ss_cpu_ms),
+            ] {
+                if let Some(all) = all {
+                    if with { &mut all.with } else { &mut all.without }.extend(some);
                 }
             }
         }
     }
     Ok(snapshot)
+}
+
+/// Samples of some starts in a row.
+#[derive(Default)]
+struct Group {
+    ours_ms: Vec<f64>,
+    ours_cpu_ms: Vec<f64>,
+    ss_cpu_ms: Vec<f64>,
+}
+
+fn in_a_row(tool: &Tool, ss: Option<&Path>, sockets: u32, with: bool) -> Result<Group> {
+    let _held = if with { Some(Held::new(sockets)?) } else { None };
+    let mut group = Group::default();
+    for _ in 0..IN_A_ROW {
+        let (running, start) = Running::measure(tool)?;
+        group.ours_ms.push(milliseconds(start.ready.context("sockeye was not ready")?));
+        group.ours_cpu_ms.push(observe::cpu_ns(running.id())? as f64 / 1e6);
+        running.stop()?;
+        if let Some(ss) = ss {
+            group.ss_cpu_ms.push(cpu_of(Command::new(ss).arg("-tinOH"))? * 1e3);
+        }
+    }
+    Ok(group)
 }
 
 /// Runs a command to its end; seconds of CPU that it took.
