@@ -275,8 +275,8 @@ fn send_connection(tcp: &Tcp, store: &Store, tuple: &Tuple, mut head: Header, pe
             head.flags |= flag::FIN_RECEIVED;
         }
         // A socket that is only now destroyed may have had its counters wiped.
-        let counters = &mut *(&raw mut (*record).counters);
-        if tcp.counters(counters).is_some() && head.flags & flag::REPAIRED == 0 {
+        let counters = &raw mut (*record).counters;
+        if tcp.counters(&mut *counters).is_some() && head.flags & flag::REPAIRED == 0 {
             head.flags |= flag::COUNTERS;
         }
         header(&raw mut (*record).header, &head, RecordType::Connection, size_of::<Connection>());

@@ -110,7 +110,7 @@ pub fn evaluate(config: &FilterConfig, store: &Store, tuple: &Tuple) -> u64 {
     if used & Dimension::Family.bit() != 0 {
         set &= config.free[Dimension::Family as usize] | config.family[usize::from(!is_v4(tuple))];
     }
-    if used & Dimension::PinnedCgroup.bit() != 0 && unsafe { P_CGROUP.get(&store.cgroup_id) }.is_none() {
+    if used & Dimension::PinnedCgroup.bit() != 0 && unsafe { P_CGROUP.get(store.cgroup_id) }.is_none() {
         set &= config.free[Dimension::PinnedCgroup as usize];
     }
     if used & Dimension::PinnedMntns.bit() != 0 && !pinned_mntns(store) {
@@ -159,7 +159,7 @@ fn either(store: &Store, set: impl Fn(&agent_common::record::Owner) -> u64) -> u
 fn pinned_mntns(store: &Store) -> bool {
     let owner = u64::from(store.owner.mntns);
     let user = u64::from(store.user.mntns);
-    unsafe { P_MNTNS.get(&owner).is_some() || P_MNTNS.get(&user).is_some() }
+    unsafe { P_MNTNS.get(owner).is_some() || P_MNTNS.get(user).is_some() }
 }
 
 #[inline(always)]
@@ -177,12 +177,12 @@ fn hash<K>(map: &HashMap<K, u64>, key: &K) -> u64 {
 #[inline(always)]
 fn prefix(trie: &LpmTrie<AddressKey, u64>, address: &[u64; 2]) -> u64 {
     let bytes: AddressKey = unsafe { core::mem::transmute_copy(address) };
-    trie.get(&Key::new(128, bytes)).copied().unwrap_or(0)
+    trie.get(Key::new(128, bytes)).copied().unwrap_or(0)
 }
 
 /// Copies the parent's set to a new cgroup. `false` when the map is full.
 #[inline(always)]
 pub fn inherit_cgroup(parent: u64, child: u64) -> bool {
     let set = hash(&F_CGROUP, &parent);
-    set == 0 || F_CGROUP.insert(&child, &set, 0).is_ok()
+    set == 0 || F_CGROUP.insert(child, set, 0).is_ok()
 }

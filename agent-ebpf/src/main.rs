@@ -15,6 +15,7 @@
 #![feature(core_intrinsics)]
 #![expect(internal_features, reason = "see above")]
 #![expect(unsafe_code, reason = "a kernel program is pointers; the verifier checks each one")]
+#![expect(clippy::needless_pass_by_value, reason = "aya's macros hand a program its context by value")]
 #![expect(
     clippy::undocumented_unsafe_blocks,
     clippy::multiple_unsafe_ops_per_block,

@@ -89,7 +89,7 @@ pub fn enter_connect(ctx: TracePointContext) -> u32 {
             seen: 0,
         }
     };
-    if PENDING.insert(&bpf_get_current_pid_tgid(), &pending, 0).is_err() {
+    if PENDING.insert(bpf_get_current_pid_tgid(), pending, 0).is_err() {
         emit::lost(Loss::PendingFull);
     }
     0
