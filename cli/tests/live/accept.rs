@@ -6,7 +6,6 @@ use crate::{
         kernel::Requirement,
         order::Order,
         talk::{Over, Talk, is_process},
-        trace::Trace,
     },
     begin,
 };
@@ -14,7 +13,7 @@ use crate::{
 fn shows(over: Over) {
     let mut talk = Talk::new("acc-client", "acc-server");
     let listener = talk.listen(over, 0);
-    let mut trace = Trace::start(&["tcpaccept"]);
+    let mut trace = talk.trace(&["tcpaccept"]);
     let connection = talk.whole(over, &listener, 1, 1);
     let event = trace.wait_for("the accept", |event| event.of(connection.server.cookie));
     assert_eq!(event.text("event"), "accept");
@@ -48,7 +47,7 @@ fn the_acceptor_is_known_before_it_reads_anything() {
     begin!(Requirement::Fexit);
     let mut talk = Talk::new("idle-client", "idle-server");
     let listener = talk.listen(Over::V4, 0);
-    let mut trace = Trace::start(&["tcpaccept"]);
+    let mut trace = talk.trace(&["tcpaccept"]);
     let connection = talk.connect(Over::V4, &listener);
     let event = trace.wait_for("the accept", |event| event.of(connection.server.cookie));
     is_process(&event, "process", &talk.server);
@@ -60,7 +59,7 @@ fn an_accept_tells_how_long_the_queue_was_when_its_connection_came() {
     begin!();
     let mut talk = Talk::new("queue-client", "queue-server");
     let listener = talk.listen(Over::V4, 0);
-    let mut trace = Trace::start(&["tcpaccept"]);
+    let mut trace = talk.trace(&["tcpaccept"]);
     let clients: Vec<_> =
         (0..3).map(|_| talk.client.order(&Order::Connect(Talk::to(Over::V4, &listener)))).collect();
     let clients: Vec<_> = clients.into_iter().map(socket).collect();

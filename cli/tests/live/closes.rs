@@ -31,7 +31,7 @@ impl Scene {
     fn with(connect: impl FnOnce(&mut Talk, &crate::bed::order::Truth) -> Connection) -> Self {
         let mut talk = Talk::new("end-client", "end-server");
         let listener = talk.listen(Over::V4, 0);
-        let trace = Trace::start(&["tcplife"]);
+        let trace = talk.trace(&["tcplife"]);
         let connection = connect(&mut talk, &listener);
         Self { talk, connection, trace }
     }

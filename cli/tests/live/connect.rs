@@ -4,7 +4,6 @@ use crate::{
     bed::{
         order::Connect,
         talk::{Over, Talk, is_process},
-        trace::Trace,
     },
     begin,
 };
@@ -12,7 +11,7 @@ use crate::{
 fn shows(over: Over) {
     let mut talk = Talk::new("conn-client", "conn-server");
     let listener = talk.listen(over, 0);
-    let mut trace = Trace::start(&["tcpconnect"]);
+    let mut trace = talk.trace(&["tcpconnect"]);
     let connection = talk.whole(over, &listener, 1, 1);
     let event = trace.wait_for("the connect", |event| event.of(connection.client.cookie));
     assert_eq!(event.text("event"), "connect");
@@ -51,7 +50,7 @@ fn tcpconnect_shows_a_connect_to_a_v4_mapped_address_as_ipv4() {
 fn tcpconnect_shows_refused_connects_too() {
     begin!();
     let mut talk = Talk::new("refused", "nobody");
-    let mut trace = Trace::start(&["tcpconnect", "-P", "9"]);
+    let mut trace = talk.trace(&["tcpconnect", "-P", "9"]);
     let (errno, _) = talk.client.fail_to_connect(&Connect::to("10.77.0.2:9".parse().unwrap()));
     assert_eq!(errno, 111);
     let pid = u64::from(talk.client.pid);
@@ -65,7 +64,7 @@ fn counts_are_printed_at_the_end_per_source_and_destination() {
     begin!();
     let mut talk = Talk::new("count-client", "count-server");
     let [one, two] = [7301, 7302].map(|port| talk.listen(Over::V4, port));
-    let trace = Trace::start(&["tcpconnect", "-c", "--netns", &talk.pair.a.inode.to_string()]);
+    let trace = talk.trace(&["tcpconnect", "-c", "--netns", &talk.pair.a.inode.to_string()]);
     for (listener, times) in [(one, 3), (two, 1)] {
         for _ in 0..times {
             talk.whole(Over::V4, &listener, 1, 1);

@@ -18,7 +18,7 @@ use crate::{
 fn failure(actor: &mut Actor, how: &Connect) -> (Event, i32, Duration) {
     // System calls are seen through tracefs; without it the tool says so, and has the rest.
     kernel::mount_tracefs().unwrap();
-    let mut trace = Trace::start(&["tcpconnect", "--failed"]);
+    let mut trace = only(actor, &["tcpconnect", "--failed"]);
     let to = how.to;
     let (errno, elapsed) = actor.fail_to_connect(how);
     let pid = u64::from(actor.pid);
@@ -30,6 +30,11 @@ fn failure(actor: &mut Actor, how: &Connect) -> (Event, i32, Duration) {
     let all = ended.select(|event| event.maybe("process.pid") == Some(pid));
     assert_eq!(all.len(), 1, "one row for one failure: {all:?}");
     (event, errno, elapsed)
+}
+
+/// A tool that looks at the actor's namespace only.
+fn only(actor: &Actor, arguments: &[&str]) -> Trace {
+    Trace::start(&[arguments, &["--netns", &actor.netns.to_string()]].concat())
 }
 
 fn is(event: &Event, cause: &str, errno: Option<i32>) {
@@ -174,7 +179,7 @@ fn reset_while_it_was_made() {
     let pair = Pair::new();
     // Nobody has this address; its packets end in the other namespace, from where a forged answer comes.
     let mut actor = Actor::new("crossed", &pair.a);
-    let mut trace = Trace::start(&["tcpconnect", "--failed"]);
+    let mut trace = only(&actor, &["tcpconnect", "--failed"]);
     crate::forge::silent_host(&pair, "10.77.0.50");
     actor.start(&Order::Connect(Connect {
         from: Some("10.77.0.1:45000".parse().unwrap()),
@@ -199,8 +204,8 @@ fn latency_of_refused_connects_and_of_timeouts_only_on_request() {
     let pid = u64::from(actor.pid);
     let of_actor = |event: &Event| event.maybe("process.pid") == Some(pid);
 
-    let mut plain = Trace::start(&["tcpconnlat"]);
-    let mut failed = Trace::start(&["tcpconnlat", "--failed"]);
+    let mut plain = only(&actor, &["tcpconnlat"]);
+    let mut failed = only(&actor, &["tcpconnlat", "--failed"]);
     let (errno, timeout) = actor.fail_to_connect(&to("10.99.0.1:80"));
     assert_eq!(errno, 110);
     let (errno, _) = actor.fail_to_connect(&to("10.77.2.2:9"));
@@ -226,7 +231,7 @@ fn without_the_flag_nothing_is_shown_that_sent_no_syn() {
     let listener = server.listen("10.77.0.2:0".parse().unwrap());
     let address = SocketAddr::new("10.77.0.2".parse().unwrap(), listener.local.port());
     let mut actor = Actor::new("no-syn", &pair.a);
-    let mut trace = Trace::start(&["tcpconnect"]);
+    let mut trace = only(&actor, &["tcpconnect"]);
     let first = actor.connect(address);
     assert_eq!(actor.fail_to_connect(&Connect::to(address)).0, 99);
     assert_eq!(actor.fail_to_connect(&to("10.98.0.1:80")).0, 101);

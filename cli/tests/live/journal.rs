@@ -11,7 +11,6 @@ use crate::{
     bed::{
         PATIENCE, skip,
         talk::{Over, Talk},
-        trace::Trace,
         until,
     },
     begin, test_name,
@@ -68,7 +67,7 @@ fn every_state_change_is_an_entry_with_the_fields_of_bcc() {
     for over in [Over::V4, Over::V6] {
         let listener = talk.listen(over, 0);
         let port = listener.local.port().to_string();
-        let mut trace = Trace::start(&["tcpstates", "-Y", "-D", &port]);
+        let mut trace = talk.trace(&["tcpstates", "-Y", "-D", &port]);
         let connection = talk.whole(over, &listener, 1, 1);
         trace.wait_for("the end", |event| {
             event.of(connection.client.cookie) && event.text("state.new") == "CLOSE"

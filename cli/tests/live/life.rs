@@ -17,7 +17,7 @@ pub fn close_of(trace: &mut Trace, cookie: u64) -> Event {
 fn whole_life(over: Over) {
     let mut talk = Talk::new("life-client", "life-server");
     let listener = talk.listen(over, 0);
-    let mut trace = Trace::start(&["tcplife"]);
+    let mut trace = talk.trace(&["tcplife"]);
     let connection = talk.whole(over, &listener, 10_000, 20_000);
     let client = close_of(&mut trace, connection.client.cookie);
     let server = close_of(&mut trace, connection.server.cookie);
@@ -74,7 +74,7 @@ fn the_duration_lies_between_what_both_processes_measured() {
     begin!();
     let mut talk = Talk::new("time-client", "time-server");
     let listener = talk.listen(Over::V4, 0);
-    let mut trace = Trace::start(&["tcplife"]);
+    let mut trace = talk.trace(&["tcplife"]);
     let outer = std::time::Instant::now();
     let connection = talk.connect(Over::V4, &listener);
     let inner = std::time::Instant::now();

@@ -20,7 +20,7 @@ fn an_older_connection_has_its_owner_and_no_invented_duration() {
         let listener = talk.listen(over, 0);
         let connection = talk.connect(over, &listener);
         talk.exchange(&connection, 1234, 567);
-        let mut trace = Trace::start(&["tcplife"]);
+        let mut trace = talk.trace(&["tcplife"]);
         talk.close(&connection);
         for (truth, netns, actor, sent, received) in [
             (&connection.client, talk.pair.a.inode, &talk.client, 1234, 567),
@@ -47,7 +47,7 @@ fn the_time_in_the_state_that_nobody_saw_begin_is_unknown_and_the_next_is_known(
     let mut talk = Talk::new("ms-client", "ms-server");
     let listener = talk.listen(Over::V4, 0);
     let connection = talk.connect(Over::V4, &listener);
-    let mut trace = Trace::start(&["tcpstates"]);
+    let mut trace = talk.trace(&["tcpstates"]);
     talk.close(&connection);
     let events = trace.wait_for_all("the last states", 3, |event| event.of(connection.client.cookie));
     assert!(events[0].get("state.time_in_old_ns").is_null(), "{}", events[0].json);
@@ -66,7 +66,7 @@ fn the_snapshot_itself_is_no_event() {
     let mut talk = Talk::new("still-client", "still-server");
     let listener = talk.listen(Over::V4, 0);
     let quiet = talk.connect(Over::V4, &listener);
-    let mut trace = Trace::start(&["tcpstates"]);
+    let mut trace = talk.trace(&["tcpstates"]);
     let marker = talk.whole(Over::V4, &listener, 1, 1);
     trace
         .wait_for("the marker", |event| event.of(marker.client.cookie) && event.text("state.new") == "CLOSE");
@@ -81,7 +81,7 @@ fn a_connection_from_an_older_listener_has_the_listeners_owner_and_a_known_start
     begin!();
     let mut talk = Talk::new("new-client", "old-listener");
     let listener = talk.listen(Over::V4, 0);
-    let mut trace = Trace::start(&["tcplife"]);
+    let mut trace = talk.trace(&["tcplife"]);
     let connection = talk.connect(Over::V4, &listener);
     // Nobody reads or writes on the server's side, and the client resets: only the listener is known.
     talk.client.done(&crate::bed::order::Order::Reset { socket: connection.client.number });
@@ -97,7 +97,7 @@ fn a_connection_in_an_older_accept_queue_is_found_and_its_accept_is_not_made_up(
     let mut talk = Talk::new("queue-client", "queue-server");
     let listener = talk.listen(Over::V4, 0);
     let client = talk.client.connect(format!("10.77.0.2:{}", listener.local.port()).parse().unwrap());
-    let mut trace = Trace::start(&["tcplife"]);
+    let mut trace = talk.trace(&["tcplife"]);
     let server = talk.server.accept(&listener);
     talk.client.close(&client);
     assert_eq!(talk.server.drain(&server), 0);

@@ -10,7 +10,6 @@ use crate::{
         order::{Connect, Order, Reply},
         scratch,
         talk::{Over, Talk, is_process},
-        trace::Trace,
         until,
     },
     begin,
@@ -27,7 +26,7 @@ fn after_a_fork_acceptor_and_user_are_kept_apart() {
     begin!(Requirement::SendReceiveTracepoints);
     let mut talk = Talk::new("fork-client", "inetd");
     let listener = talk.listen(Over::V4, 0);
-    let mut trace = Trace::start(&["tcplife"]);
+    let mut trace = talk.trace(&["tcplife"]);
     let connection = talk.connect(Over::V4, &listener);
     let reply = talk.server.order(&Order::GiveToChild {
         socket: connection.server.number,
@@ -55,7 +54,7 @@ fn a_passed_descriptor_has_its_receiver_as_user() {
     let mut talk = Talk::new("pass-client", "pass-server");
     let listener = talk.listen(Over::V4, 0);
     let mut heir = Actor::new("heir", &talk.pair.b);
-    let mut trace = Trace::start(&["tcplife"]);
+    let mut trace = talk.trace(&["tcplife"]);
     let connection = talk.connect(Over::V4, &listener);
     let path = scratch("pass");
     heir.start(&Order::TakePassed { path: path.clone() });
@@ -77,7 +76,7 @@ fn a_connect_in_a_thread_names_the_process_and_the_thread() {
     begin!();
     let mut talk = Talk::new("threads", "thread-server");
     let listener = talk.listen(Over::V4, 0);
-    let mut trace = Trace::start(&["tcpconnect"]);
+    let mut trace = talk.trace(&["tcpconnect"]);
     let connect = Connect { in_thread: Some("resolver-7".to_owned()), ..Talk::to(Over::V4, &listener) };
     let truth = socket(talk.client.order(&Order::Connect(connect)));
     let event = trace.wait_for("the connect", |event| event.of(truth.cookie));
@@ -92,7 +91,7 @@ fn an_accept_without_a_read_or_write_has_its_owner() {
     begin!();
     let mut talk = Talk::new("quiet-client", "quiet-server");
     let listener = talk.listen(Over::V4, 0);
-    let mut trace = Trace::start(&["tcplife"]);
+    let mut trace = talk.trace(&["tcplife"]);
     let connection = talk.connect(Over::V4, &listener);
     talk.server.close(&connection.server);
     talk.client.close(&connection.client);
@@ -106,7 +105,7 @@ fn every_accept_is_told_once_even_if_nothing_was_read() {
     begin!();
     let mut talk = Talk::new("shut-client", "shut-server");
     let listener = talk.listen(Over::V4, 0);
-    let mut trace = Trace::start(&["tcpaccept"]);
+    let mut trace = talk.trace(&["tcpaccept"]);
     let connection = talk.connect(Over::V4, &listener);
     talk.server.close(&connection.server);
     talk.client.close(&connection.client);
@@ -125,7 +124,7 @@ fn a_connection_that_nobody_accepts_is_no_accept() {
     begin!();
     let mut talk = Talk::new("lonely-client", "never-accepts");
     let listener = talk.listen(Over::V4, 0);
-    let mut trace = Trace::start(&["tcptracer"]);
+    let mut trace = talk.trace(&["tcptracer"]);
     let waiting = talk.client.connect(format!("10.77.0.2:{}", listener.local.port()).parse().unwrap());
     talk.client.close(&waiting);
     talk.server.close(&listener);
@@ -142,7 +141,7 @@ fn the_server_that_closes_first_is_named_in_every_state() {
     begin!();
     let mut talk = Talk::new("patient", "hasty");
     let listener = talk.listen(Over::V4, 0);
-    let mut trace = Trace::start(&["tcpstates", "-L", &listener.local.port().to_string()]);
+    let mut trace = talk.trace(&["tcpstates", "-L", &listener.local.port().to_string()]);
     let connection = talk.connect(Over::V4, &listener);
     talk.exchange(&connection, 10, 10);
     talk.server.close(&connection.server);
@@ -163,7 +162,7 @@ fn a_process_that_is_gone_at_once_is_named() {
     begin!();
     let mut talk = Talk::new("-", "survivor");
     let listener = talk.listen(Over::V4, 0);
-    let mut trace = Trace::start(&["tcplife"]);
+    let mut trace = talk.trace(&["tcplife"]);
     for round in 0..5 {
         let mut mayfly = Actor::new(&format!("mayfly-{round}"), &talk.pair.a);
         let (pid, comm) = (u64::from(mayfly.pid), mayfly.comm.clone());
@@ -183,7 +182,7 @@ fn the_user_id_is_the_one_of_the_process() {
     let mut talk = Talk::new("someone", "root-server");
     let listener = talk.listen(Over::V4, 0);
     talk.client.done(&Order::Uid(4242));
-    let mut trace = Trace::start(&["tcplife", "-u", "4242"]);
+    let mut trace = talk.trace(&["tcplife", "-u", "4242"]);
     let connection = talk.whole(Over::V4, &listener, 1, 1);
     let event = close_of(&mut trace, connection.client.cookie);
     assert_eq!(event.number("process.uid"), 4242);
@@ -198,7 +197,7 @@ fn an_accept_that_already_slept_is_found_by_its_first_use() {
     let listener = talk.listen(Over::V4, 0);
     talk.server.start(&Order::Accept { listener: listener.number });
     sleeps_in_accept(&talk.server);
-    let mut trace = Trace::start(&["tcpaccept"]);
+    let mut trace = talk.trace(&["tcpaccept"]);
     let client = socket(talk.client.order(&Order::Connect(Talk::to(Over::V4, &listener))));
     let server = socket(talk.server.finish());
     talk.client.send(&client, 3);

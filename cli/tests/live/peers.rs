@@ -17,7 +17,6 @@ use crate::{
         event::Event,
         kernel, skip,
         talk::{Over, Talk},
-        trace::Trace,
         until,
     },
     begin,
@@ -113,7 +112,7 @@ fn tcplife_says_what_the_libbpf_tool_says() {
         Err(reason) => return skip(test_name!(), &reason),
     };
     let listener = talk.listen(Over::V4, 0);
-    let mut trace = Trace::start(&["tcplife"]);
+    let mut trace = talk.trace(&["tcplife"]);
     let connections: Vec<_> =
         (0..CONNECTIONS).map(|number| talk.whole(Over::V4, &listener, 4096 * number as u64, 100)).collect();
     let ours: Vec<Event> =
@@ -156,7 +155,7 @@ fn tcpstates_says_what_the_libbpf_tool_says() {
         Err(reason) => return skip(test_name!(), &reason),
     };
     let listener = talk.listen(Over::V4, 0);
-    let mut trace = Trace::start(&["tcpstates"]);
+    let mut trace = talk.trace(&["tcpstates"]);
     let connections: Vec<_> = (0..CONNECTIONS).map(|_| talk.whole(Over::V4, &listener, 10, 10)).collect();
     // SKADDR PID COMM LADDR LPORT RADDR RPORT OLDSTATE -> NEWSTATE MS
     let mut theirs: HashMap<String, Vec<Vec<String>>> = HashMap::new();
@@ -197,7 +196,7 @@ fn tcpconnect_says_what_the_libbpf_tool_says() {
         Err(reason) => return skip(test_name!(), &reason),
     };
     let listener = talk.listen(Over::V4, 0);
-    let mut trace = Trace::start(&["tcpconnect", "-s"]);
+    let mut trace = talk.trace(&["tcpconnect", "-s"]);
     let connections: Vec<_> = (0..CONNECTIONS).map(|_| talk.whole(Over::V4, &listener, 1, 1)).collect();
     let rows = peer.stop();
     for connection in connections {

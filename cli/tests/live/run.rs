@@ -175,7 +175,7 @@ fn nothing_is_left_in_the_kernel_after_a_kill() {
     begin!();
     let mut talk = Talk::new("kill-client", "kill-server");
     let listener = talk.listen(Over::V4, 0);
-    let mut trace = Trace::start(&["tcplife"]);
+    let mut trace = talk.trace(&["tcplife"]);
     let first = talk.whole(Over::V4, &listener, 1, 1);
     trace.wait_for("a close", |event| event.of(first.client.cookie));
     trace.signal(rustix::process::Signal::KILL);
@@ -183,7 +183,7 @@ fn nothing_is_left_in_the_kernel_after_a_kill() {
     assert!(!ended.status.success());
     // A second run is not disturbed by what the first one left in the sockets.
     let held = talk.connect(Over::V4, &listener);
-    let mut again = Trace::start(&["tcplife"]);
+    let mut again = talk.trace(&["tcplife"]);
     talk.close(&held);
     again.wait_for("a close", |event| event.of(held.client.cookie));
 }
@@ -193,7 +193,7 @@ fn two_tools_at_once_see_the_same() {
     begin!();
     let mut talk = Talk::new("both-client", "both-server");
     let listener = talk.listen(Over::V4, 0);
-    let mut traces = [Trace::start(&["tcplife"]), Trace::start(&["tcplife"])];
+    let mut traces = [talk.trace(&["tcplife"]), talk.trace(&["tcplife"])];
     let connection = talk.whole(Over::V4, &listener, 10, 20);
     for trace in &mut traces {
         let event = trace.wait_for("the close", |event| event.of(connection.client.cookie));
@@ -235,7 +235,7 @@ fn a_tool_can_be_ended_while_a_process_storms() {
     let listener = talk.listen(Over::V4, 0);
     let mut other = Actor::new("other", &talk.pair.a);
     for _ in 0..3 {
-        let trace = Trace::start(&["tcpstates"]);
+        let trace = talk.trace(&["tcpstates"]);
         let to = format!("10.77.0.2:{}", listener.local.port()).parse().unwrap();
         other.start(&Order::Hold { to, count: 60 });
         let ended = trace.stop();

@@ -5,7 +5,6 @@ use crate::{
         event::Event,
         kernel,
         talk::{Over, Talk},
-        trace::Trace,
     },
     begin,
 };
@@ -26,7 +25,7 @@ const SERVER: [&str; 4] =
 
 fn all_states(over: Over) {
     let mut talk = Talk::new("states-client", "states-server");
-    let mut trace = Trace::start(&["tcpstates"]);
+    let mut trace = talk.trace(&["tcpstates"]);
     let listener = talk.listen(over, 0);
     let connection = talk.connect(over, &listener);
     talk.exchange(&connection, 1000, 1000);
@@ -110,7 +109,7 @@ fn a_clone_of_a_listener_is_shown_from_its_first_state_on() {
     let mut talk = Talk::new("clone-client", "clone-server");
     let listener = talk.listen(Over::V4, 0);
     let port = listener.local.port();
-    let mut trace = Trace::start(&["tcpstates", "-L", &port.to_string()]);
+    let mut trace = talk.trace(&["tcpstates", "-L", &port.to_string()]);
     let connection = talk.connect(Over::V4, &listener);
     let first = trace.wait_for("the first state of the clone", |event| event.text("state.old") == "LISTEN");
     assert_eq!(first.text("state.new"), "SYN_RECV");

@@ -6,7 +6,6 @@ use crate::{
     bed::{
         event::Event,
         talk::{Over, Talk, is_process},
-        trace::Trace,
     },
     begin,
 };
@@ -14,7 +13,7 @@ use crate::{
 fn one_stream(over: Over) {
     let mut talk = Talk::new("trc-client", "trc-server");
     let listener = talk.listen(over, 0);
-    let mut trace = Trace::start(&["tcptracer"]);
+    let mut trace = talk.trace(&["tcptracer"]);
     let connection = talk.whole(over, &listener, 10, 10);
     let client = trace.wait_for_all("the client's", 2, |event| event.of(connection.client.cookie));
     let server = trace.wait_for_all("the server's", 2, |event| event.of(connection.server.cookie));
@@ -56,7 +55,7 @@ fn tcptracer_shows_v4_mapped_connections_as_ipv4() {
 fn latency(over: Over) {
     let mut talk = Talk::new("lat-client", "lat-server");
     let listener = talk.listen(over, 0);
-    let mut trace = Trace::start(&["tcpconnlat"]);
+    let mut trace = talk.trace(&["tcpconnlat"]);
     let connection = talk.whole(over, &listener, 1, 1);
     let event = trace.wait_for("the connect", |event| event.of(connection.client.cookie));
     assert_eq!(event.text("event"), "established");
@@ -93,8 +92,8 @@ fn tcpconnlat_shows_only_what_took_at_least_as_long_as_asked() {
     begin!();
     let mut talk = Talk::new("slow-client", "slow-server");
     let listener = talk.listen(Over::V4, 0);
-    let mut all = Trace::start(&["tcpconnlat"]);
-    let slow = Trace::start(&["tcpconnlat", "10000"]);
+    let mut all = talk.trace(&["tcpconnlat"]);
+    let slow = talk.trace(&["tcpconnlat", "10000"]);
     let connection = talk.whole(Over::V4, &listener, 1, 1);
     all.wait_for("the connect", |event| event.of(connection.client.cookie));
     let ended = slow.stop();

@@ -6,7 +6,6 @@ use crate::{
     bed::{
         PATIENCE,
         talk::{Over, Talk},
-        trace::Trace,
     },
     begin,
 };
@@ -20,7 +19,7 @@ fn the_first_event_after_each_pause_comes_at_once() {
     let mut talk = Talk::new("burst-client", "burst-server");
     let listener = talk.listen(Over::V4, 0);
     let port = listener.local.port().to_string();
-    let mut trace = Trace::start(&["tcpconnect", "-P", &port]);
+    let mut trace = talk.trace(&["tcpconnect", "-P", &port]);
     let mut late = Vec::new();
     let mut slowest = Duration::ZERO;
     let end = Instant::now() + Duration::from_secs(20);
@@ -61,7 +60,7 @@ fn an_event_after_a_long_silence_comes_at_once() {
     let mut talk = Talk::new("silent-client", "silent-server");
     let listener = talk.listen(Over::V4, 0);
     let port = listener.local.port().to_string();
-    let mut trace = Trace::start(&["tcplife", "-D", &port]);
+    let mut trace = talk.trace(&["tcplife", "-D", &port]);
     for silence in [0, 1, 2].map(|seconds| Duration::from_millis(seconds * 1300)) {
         assert!(silence < PATIENCE);
         std::thread::sleep(silence);
@@ -78,7 +77,7 @@ fn an_idle_tool_sleeps() {
     begin!();
     let talk = Talk::new("idle-client", "idle-server");
     // A namespace in which nothing happens: whatever the rest of the machine does is filtered in the kernel.
-    let trace = Trace::start(&["tcplife", "--netns", &talk.pair.a.inode.to_string()]);
+    let trace = talk.trace(&["tcplife", "--netns", &talk.pair.a.inode.to_string()]);
     let begin = wake_ups(trace.pid());
     std::thread::sleep(Duration::from_secs(1));
     let settled = wake_ups(trace.pid());

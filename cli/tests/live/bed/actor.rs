@@ -66,6 +66,8 @@ pub struct Actor {
     pub pid: u32,
     /// Its name.
     pub comm: String,
+    /// Inode of its network namespace.
+    pub netns: u32,
 }
 
 impl Actor {
@@ -93,7 +95,8 @@ impl Actor {
             }
         });
         let orders = child.stdin.take();
-        let mut actor = Self { pid: child.id(), child, orders, replies, comm: comm.to_owned() };
+        let mut actor =
+            Self { pid: child.id(), child, orders, replies, comm: comm.to_owned(), netns: netns.inode };
         actor.done(&Order::Comm(comm.as_bytes().to_vec()));
         actor
     }

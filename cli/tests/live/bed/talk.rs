@@ -7,6 +7,7 @@ use super::{
     event::Event,
     netns::{Pair, address},
     order::{Connect, Order, Truth},
+    trace::Trace,
 };
 
 /// What a connection runs over.
@@ -74,6 +75,12 @@ impl Talk {
         let client = Actor::new(client, &pair.a);
         let server = Actor::new(server, &pair.b);
         Self { pair, client, server }
+    }
+
+    /// Starts a tool that looks at the two namespaces and at nothing else that this machine does meanwhile.
+    pub fn trace(&self, arguments: &[&str]) -> Trace {
+        let [a, b] = [&self.pair.a, &self.pair.b].map(|netns| netns.inode.to_string());
+        Trace::start(&[arguments, &["--netns", &a, "--netns", &b]].concat())
     }
 
     /// A listener of the server.

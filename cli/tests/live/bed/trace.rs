@@ -110,10 +110,11 @@ impl Trace {
         while found.len() < count {
             let left = end.saturating_duration_since(Instant::now());
             if self.take(left).is_err() {
-                let seen: Vec<String> = self.events.iter().map(|event| event.json.to_string()).collect();
+                let last = self.events.iter().rev().take(20).rev();
+                let seen: Vec<String> = last.map(|event| event.json.to_string()).collect();
                 let words = self.end();
                 panic!(
-                    "{what}: {} of {count} came; stderr {words:?}; seen:\n{}",
+                    "{what}: {} of {count} came; stderr {words:?}; the last seen:\n{}",
                     found.len(),
                     seen.join("\n")
                 );
