@@ -103,10 +103,17 @@ pub struct Owner {
     pub mntns: u32,
     /// Name of the thread, NUL-padded, any bytes.
     pub comm: [u8; 16],
-    /// A [`Relation`].
+    /// A [`Relation`], or [`Owner::BEING_WRITTEN`].
     pub relation: u8,
+    /// Goes up with each capture, so that a reader on another CPU notices one under way.
+    pub version: u8,
     /// Zero.
-    pub pad: [u8; 7],
+    pub pad: [u8; 6],
+}
+
+impl Owner {
+    /// A `relation` that means nothing yet: another CPU is writing the fields.
+    pub const BEING_WRITTEN: u8 = 255;
 }
 
 /// What every record begins with.

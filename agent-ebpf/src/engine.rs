@@ -4,13 +4,17 @@
 use agent_common::{
     kind::EventKind,
     loss::Loss,
-    record::{Connection, Header, Owner, RecordType, Relation, Socket, Transition, flag},
+    record::{Connection, Header, RecordType, Relation, Socket, Transition, flag},
     ring,
     state::TcpState,
     store::{Pending, Store},
     transition,
 };
-use aya_ebpf::{helpers::bpf_get_smp_processor_id, macros::map, maps::PerCpuArray};
+use aya_ebpf::{
+    helpers::{bpf_get_smp_processor_id, generated::bpf_ktime_get_boot_ns},
+    macros::map,
+    maps::PerCpuArray,
+};
 
 use crate::{
     emit, filter,
@@ -25,12 +29,18 @@ use crate::{
 const ESTABLISHED: u8 = TcpState::Established.number();
 const SYN_SENT: u8 = TcpState::SynSent.number();
 const SYN_RECV: u8 = TcpState::SynRecv.number();
+const FIN_WAIT1: u8 = TcpState::FinWait1.number();
+const FIN_WAIT2: u8 = TcpState::FinWait2.number();
 const CLOSE: u8 = TcpState::Close.number();
+const CLOSE_WAIT: u8 = TcpState::CloseWait.number();
+const LAST_ACK: u8 = TcpState::LastAck.number();
+const CLOSING: u8 = TcpState::Closing.number();
 const LISTEN: u8 = TcpState::Listen.number();
 
 /// A state change of a socket.
 pub struct Change {
     pub tcp: Tcp,
+    /// When; 0 = not asked for, see [`time_of`].
     pub now: u64,
     pub old: u8,
     pub new: u8,
@@ -55,11 +65,12 @@ static MAKING: PerCpuArray<Pending> = PerCpuArray::with_max_entries(2, 0);
 /// Handles a state change as the kernel reported it. If the one before it was missed (the kernel does not run
 /// a program that is already running on the CPU), that one is made up first and marked.
 #[inline(always)]
-pub fn changed(tcp: Tcp, old: u8, new: u8, now: u64) {
+pub fn changed(tcp: Tcp, old: u8, new: u8) {
     let Some(store) = (unsafe { store::get_or_create(tcp.sk) }) else {
         emit::lost(Loss::StoreFull);
         return;
     };
+    let now = time_of(new);
     let program = Program::State;
     // A clone begins with its listener's record, so with the state LISTEN.
     let known = store.state;
@@ -74,16 +85,33 @@ pub fn changed(tcp: Tcp, old: u8, new: u8, now: u64) {
 
 /// Ends a socket that is freed although its `-> CLOSE` was never seen.
 #[inline(always)]
-pub fn destroyed(tcp: Tcp, now: u64) {
+pub fn destroyed(tcp: Tcp) {
     let Some(store) = (unsafe { store::get(tcp.sk) }) else {
         return;
     };
     let known = store.state;
     if known != CLOSE && known != 0 {
         emit::lost(Loss::GapRepaired);
+        let now = unsafe { bpf_ktime_get_boot_ns() };
         let program = Program::Destroy;
         step(&Change { tcp, now, old: known, new: CLOSE, flags: flag::REPAIRED, program }, store);
     }
+}
+
+/// The time, or 0 where it would only say when a state began that nobody wants to hear of: reading the clock
+/// is a tenth of the whole program.
+#[inline(always)]
+fn time_of(new: u8) -> u64 {
+    let wanted = filter::config().map_or(0, |config| config.wanted);
+    let passes_by = match new {
+        FIN_WAIT2 | CLOSE_WAIT | CLOSING => true,
+        FIN_WAIT1 | LAST_ACK => wanted & (EventKind::Closing.bit() | EventKind::Accept.bit()) == 0,
+        _ => false,
+    };
+    if passes_by && wanted & EventKind::StateChange.bit() == 0 {
+        return 0;
+    }
+    unsafe { bpf_ktime_get_boot_ns() }
 }
 
 #[inline(never)]
@@ -172,6 +200,8 @@ fn send(tcp: &Tcp, store: &mut Store, pending: &Pending, now: u64) {
     if kinds == 0 {
         return;
     }
+    // The filter may have been changed since `time_of` looked at it.
+    let now = if now == 0 { unsafe { bpf_ktime_get_boot_ns() } } else { now };
     let mut tuple = tcp.tuple();
     let mut flags = pending.flags | store.flags;
     remember_peer(tcp, store, &mut tuple, &mut flags, pending.new);
@@ -198,7 +228,7 @@ fn send(tcp: &Tcp, store: &mut Store, pending: &Pending, now: u64) {
             socket_part(&raw mut (*record).socket, tcp, store, &tuple, &pending);
             let shown =
                 if store.user.relation == Relation::Unknown as u8 { &store.owner } else { &store.user };
-            copy_owner(&raw mut (*record).owner, shown);
+            task::copy(&raw mut (*record).owner, shown);
         }
         emit::submit(entry, ring::BULK);
     }
@@ -281,8 +311,8 @@ fn send_connection(tcp: &Tcp, store: &Store, tuple: &Tuple, mut head: Header, pe
         }
         header(&raw mut (*record).header, &head, RecordType::Connection, size_of::<Connection>());
         socket_part(&raw mut (*record).socket, tcp, store, tuple, pending);
-        copy_owner(&raw mut (*record).owner, &store.owner);
-        copy_owner(&raw mut (*record).user, &store.user);
+        task::copy(&raw mut (*record).owner, &store.owner);
+        task::copy(&raw mut (*record).user, &store.user);
     }
     emit::submit(entry, ring::BULK);
 }
@@ -332,17 +362,6 @@ unsafe fn socket_part(into: *mut Socket, tcp: &Tcp, store: &Store, tuple: &Tuple
             pad16: 0,
             pad32: 0,
         });
-    }
-}
-
-/// Copies word by word: for a plain assignment the compiler calls its own memmove, which goes byte by byte.
-#[inline(always)]
-unsafe fn copy_owner(into: *mut Owner, from: &Owner) {
-    const WORDS: usize = size_of::<Owner>() / 8;
-    let from = (&raw const *from).cast::<u64>();
-    let into = into.cast::<u64>();
-    for word in 0..WORDS {
-        unsafe { into.add(word).write_volatile(from.add(word).read_volatile()) };
     }
 }
 

@@ -1,5 +1,7 @@
 //! Tasks: who is running. Only to be asked in process context.
 
+use core::intrinsics::{AtomicOrdering, atomic_xchg};
+
 use agent_common::record::{Owner, Relation};
 use aya_ebpf::{
     cty::c_void,
@@ -7,6 +9,16 @@ use aya_ebpf::{
 };
 
 use super::{follow, offset, read, read_optional};
+
+/// Where an owner's last word is, with its relation as the lowest byte and its version as the next.
+const RELATION_WORD: usize = core::mem::offset_of!(Owner, relation) / 8;
+const BEING_WRITTEN: u64 = Owner::BEING_WRITTEN as u64;
+const BYTE: u64 = 0xff;
+const _: () = assert!(
+    core::mem::offset_of!(Owner, relation) % 8 == 0
+        && size_of::<Owner>() == 8 * (RELATION_WORD + 1)
+        && cfg!(target_endian = "little")
+);
 
 /// The running task as a typed pointer.
 #[inline(always)]
@@ -24,20 +36,50 @@ pub unsafe fn tgid(task: *const c_void) -> u32 {
     unsafe { read(task, &offset::TASK_TGID) }
 }
 
-/// Writes who the current task is into `owner`.
+/// Writes who the current task is into `owner`, unless another CPU is doing just that. Readers on other CPUs
+/// see the relation [`Owner::BEING_WRITTEN`] meanwhile, and another version afterwards.
 #[inline(never)]
 pub fn capture(owner: &mut Owner, relation: Relation) {
-    unsafe { describe(current(), owner, relation) };
+    let word = unsafe { (&raw mut *owner).cast::<u64>().add(RELATION_WORD) };
+    let before = unsafe { atomic_xchg::<u64, { AtomicOrdering::SeqCst }>(word, BEING_WRITTEN) };
+    if before & BYTE == BEING_WRITTEN {
+        return;
+    }
+    unsafe { describe(current(), owner) };
     owner.uid = bpf_get_current_uid_gid() as u32;
+    let version = ((before >> 8) + 1) & BYTE;
+    let after = relation as u64 | version << 8;
+    unsafe { atomic_xchg::<u64, { AtomicOrdering::SeqCst }>(word, after) };
 }
 
-/// Writes who `task` is into `owner`, but for the uid.
+/// Copies an owner that another CPU may be writing: then its relation is unknown in the copy. Word by word:
+/// for a plain assignment the compiler calls its own memmove, which goes byte by byte.
+///
+/// # Safety
+///
+/// `into` points into a reserved record.
+#[inline(always)]
+pub unsafe fn copy(into: *mut Owner, from: &Owner) {
+    let from = (&raw const *from).cast::<u64>();
+    let into = into.cast::<u64>();
+    unsafe {
+        let before = from.add(RELATION_WORD).read_volatile();
+        for word in 0..RELATION_WORD {
+            into.add(word).write_volatile(from.add(word).read_volatile());
+        }
+        let after = from.add(RELATION_WORD).read_volatile();
+        let torn = before != after || after & BYTE == BEING_WRITTEN;
+        into.add(RELATION_WORD).write_volatile(if torn { 0 } else { after });
+    }
+}
+
+/// Writes who `task` is into `owner`, but for the uid and the relation.
 ///
 /// # Safety
 ///
 /// As for [`tgid`].
 #[inline(always)]
-pub unsafe fn describe(task: *const c_void, owner: &mut Owner, relation: Relation) {
+pub unsafe fn describe(task: *const c_void, owner: &mut Owner) {
     unsafe {
         owner.pid = tgid(task);
         owner.tid = read(task, &offset::TASK_PID);
@@ -49,7 +91,6 @@ pub unsafe fn describe(task: *const c_void, owner: &mut Owner, relation: Relatio
         owner.mntns = mount_namespace(task).unwrap_or(0);
         owner.start_ns = start(task).unwrap_or(0);
     }
-    owner.relation = relation as u8;
 }
 
 /// The real uid of another task.

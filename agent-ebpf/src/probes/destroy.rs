@@ -3,10 +3,7 @@
 //! `void (struct sock *sk)` on every kernel; include/trace/events/tcp.h. By then a failed connect and a close
 //! with SO_LINGER 0 have wiped counters and peer, so nothing is taken from here that `-> CLOSE` has given.
 
-use aya_ebpf::{
-    cty::c_void, helpers::generated::bpf_ktime_get_boot_ns, macros::btf_tracepoint,
-    programs::BtfTracePointContext,
-};
+use aya_ebpf::{cty::c_void, macros::btf_tracepoint, programs::BtfTracePointContext};
 
 use crate::{engine, kernel::sock::Tcp};
 
@@ -14,8 +11,7 @@ use crate::{engine, kernel::sock::Tcp};
 pub fn destroy_sock(ctx: BtfTracePointContext) -> i32 {
     let sk: *mut c_void = ctx.arg(0);
     if let Some(tcp) = unsafe { Tcp::new(sk) } {
-        let now = unsafe { bpf_ktime_get_boot_ns() };
-        engine::destroyed(tcp, now);
+        engine::destroyed(tcp);
     }
     0
 }

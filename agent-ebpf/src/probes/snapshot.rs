@@ -72,8 +72,9 @@ pub extern "C" fn snapshot_files(ctx: *const TaskFile) -> i32 {
         };
         if store.owner.relation == Relation::Unknown as u8 {
             let leader: *const c_void = follow(ctx_task, &offset::TASK_GROUP_LEADER).unwrap_or(ctx_task);
-            task::describe(leader, &mut store.owner, Relation::Owner);
+            task::describe(leader, &mut store.owner);
             store.owner.uid = task::uid(leader).unwrap_or(u32::MAX);
+            store.owner.relation = Relation::Owner as u8;
             store.generation = 0;
         }
         report((*ctx).meta, &tcp, store)

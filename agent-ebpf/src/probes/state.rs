@@ -3,10 +3,7 @@
 //! `void (const struct sock *sk, const int oldstate, const int newstate)` on every kernel;
 //! include/trace/events/sock.h. Fires in process context and in softirq.
 
-use aya_ebpf::{
-    cty::c_void, helpers::generated::bpf_ktime_get_boot_ns, macros::btf_tracepoint,
-    programs::BtfTracePointContext,
-};
+use aya_ebpf::{cty::c_void, macros::btf_tracepoint, programs::BtfTracePointContext};
 
 use crate::{engine, kernel::sock::Tcp};
 
@@ -16,8 +13,7 @@ pub fn set_state(ctx: BtfTracePointContext) -> i32 {
     let old: i32 = ctx.arg(1);
     let new: i32 = ctx.arg(2);
     if let Some(tcp) = unsafe { Tcp::new(sk) } {
-        let now = unsafe { bpf_ktime_get_boot_ns() };
-        engine::changed(tcp, old as u8, new as u8, now);
+        engine::changed(tcp, old as u8, new as u8);
     }
     0
 }

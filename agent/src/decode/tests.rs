@@ -56,7 +56,8 @@ pub(super) fn owner(pid: u32, relation: Relation) -> Owner {
         mntns: 4_026_531_841,
         comm: *b"curl\0\0\0\0\0\0\0\0\0\0\0\0",
         relation: relation as u8,
-        pad: [0; 7],
+        version: 0,
+        pad: [0; 6],
     }
 }
 

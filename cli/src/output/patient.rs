@@ -1,0 +1,99 @@
+//! Standard output that can be given up: a pipe that nobody reads blocks a write for ever, and with it the
+//! loop that would hear Ctrl-C.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::net::UnixStream,
+    },
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::{FileType, fstat},
+    io::Errno,
+    process::Signal,
+};
+
+/// A pipe that is ready takes so many bytes without blocking (PIPE_BUF, pipe(7)).
+const AT_ONCE: usize = 4096;
+/// How long a reader has for the rest once the run is to end.
+const LAST_CHANCE: Duration = Duration::from_secs(1);
+
+/// A writer that waits for its reader until the run is to end, and then only a little longer: it answers
+/// [`io::ErrorKind::TimedOut`].
+pub struct Patient {
+    file: File,
+    /// Readable once a signal came.
+    signal: UnixStream,
+    /// When the run ends without a signal.
+    end: Option<Instant>,
+    /// When to give up; set when the run is to end.
+    give_up: Option<Instant>,
+    /// Writes to it can block for ever: a pipe, a terminal, a socket.
+    can_block: bool,
+}
+
+impl Patient {
+    /// Waits for the reader of `output` until SIGINT or SIGTERM come, or the duration is over.
+    pub fn new(output: OwnedFd, duration: Option<Duration>) -> io::Result<Self> {
+        let (signal, sender) = UnixStream::pair()?;
+        signal.set_nonblocking(true)?;
+        for number in [Signal::INT, Signal::TERM] {
+            signal_hook::low_level::pipe::register(number.as_raw(), sender.try_clone()?)?;
+        }
+        let kind = FileType::from_raw_mode(fstat(&output)?.st_mode);
+        let can_block = !matches!(kind, FileType::RegularFile | FileType::BlockDevice);
+        // A duration so long that it has no end in this clock has none here either.
+        let end = duration.and_then(|duration| Instant::now().checked_add(duration));
+        Ok(Self { file: File::from(output), signal, end, give_up: None, can_block })
+    }
+
+    /// Waits until a few bytes can be written without blocking.
+    fn wait(&mut self) -> io::Result<()> {
+        loop {
+            let until = self.give_up.or(self.end);
+            let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+            let mut fds = [
+                PollFd::from_borrowed_fd(self.file.as_fd(), PollFlags::OUT),
+                PollFd::from_borrowed_fd(self.signal.as_fd(), PollFlags::IN),
+            ];
+            // Once the run is to end, more signals change nothing.
+            let watched = if self.give_up.is_some() { &mut fds[..1] } else { &mut fds[..] };
+            match poll(watched, timeout.as_ref()) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            // A closed pipe answers with an error flag: the write will tell which.
+            if !fds[0].revents().is_empty() {
+                return Ok(());
+            }
+            let now = Instant::now();
+            if self.give_up.is_some_and(|give_up| now >= give_up) {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            let is_over = self.end.is_some_and(|end| now >= end);
+            if self.give_up.is_none() && (is_over || !fds[1].revents().is_empty()) {
+                self.give_up = Some(now + LAST_CHANCE);
+            }
+        }
+    }
+}
+
+impl Write for Patient {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.can_block {
+            return self.file.write(bytes);
+        }
+        self.wait()?;
+        self.file.write(&bytes[..bytes.len().min(AT_ONCE)])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
