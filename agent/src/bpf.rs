@@ -5,12 +5,14 @@
 
 #![expect(unsafe_code, reason = "the rings' pages are shared with the kernel")]
 
+mod loader;
 mod maps;
 mod object;
 mod programs;
 mod ring;
 
+pub use loader::Loader;
 pub use maps::PinnedShape;
-pub use object::{LoadError, Object, Settings, Types};
+pub use object::{LoadError, Object, Settings};
 pub use programs::{Attached, ProgramFault};
 pub use ring::{Ring, RingError};

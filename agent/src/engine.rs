@@ -18,7 +18,7 @@ use thiserror::Error;
 
 pub use self::snapshot::Found;
 use crate::{
-    bpf::{Attached, LoadError, Object, ProgramFault, Ring, Settings},
+    bpf::{Attached, LoadError, Loader, Object, ProgramFault, Ring, Settings},
     event::{Event, Kinds, Lost},
     filter::{
         Filter,
@@ -143,8 +143,7 @@ pub struct Engine {
 impl Engine {
     /// Loads and attaches what `config` needs, puts the filter in force and takes the snapshot.
     pub fn load(config: &Config) -> Result<Self, EngineError> {
-        // Both readings of the kernel's types take a while, and machines have more than one CPU.
-        let hooks = Object::read_types_in_background();
+        let loader = Loader::start();
         let types =
             Btf::from_file(&config.roots.sys.join("kernel/btf/vmlinux")).map_err(EngineError::NoBtf)?;
         let fields = btf::resolve(&types, FIELDS)?;
@@ -166,8 +165,9 @@ impl Engine {
             pinned_mntns: config.pinned_mntns.clone(),
             follows_cgroups: plan.wants(&probes::CGROUP),
             filter: &compiled,
+            hooks: &btf::excerpt(&types, &plan.hooks()),
         };
-        let mut object = Object::load(&settings, hooks)?;
+        let mut object = Object::load(&settings, loader)?;
         let rings = object.rings(bulk_bytes, rare_bytes)?;
         object.write_filter(&compiled).map_err(LoadError::from)?;
         let mut engine = Self {

@@ -1,6 +1,6 @@
 //! The object: parsed, its globals set, its maps made; then programs by name.
 
-use std::{fs::File, os::fd::AsFd as _, path::PathBuf, sync::Arc, thread::JoinHandle};
+use std::{fs::File, os::fd::AsFd as _, path::PathBuf, sync::Arc};
 
 use agent_common::ring;
 use aya::{
@@ -11,6 +11,7 @@ use memmap2::{MmapOptions, MmapRaw};
 use thiserror::Error;
 
 use super::{
+    loader::Loader,
     maps::{self, LossCounters, PinnedShape},
     programs::{self, Attached, ProgramFault},
     ring::{Ring, RingError},
@@ -25,8 +26,8 @@ pub enum LoadError {
     /// A pinned map of the user's has another shape.
     #[error(transparent)]
     Pinned(#[from] PinnedShape),
-    /// The kernel's types could not be read.
-    #[error("cannot use the kernel's types from /sys/kernel/btf/vmlinux")]
+    /// The kernel's types, as far as aya needs them, could not be read.
+    #[error("cannot use the kernel's types")]
     Btf(#[source] aya::BtfError),
     /// Maps could not be made.
     #[error("cannot load the kernel programs' maps")]
@@ -57,10 +58,9 @@ pub struct Settings<'a> {
     pub follows_cgroups: bool,
     /// The filter that will be written: its maps are made as large as it needs.
     pub filter: &'a Compiled,
+    /// Types of the kernel's with the hooks of all programs that will be attached, as BTF.
+    pub hooks: &'a [u8],
 }
-
-/// The kernel's types as aya wants them, being read.
-pub struct Types(JoinHandle<Result<Btf, aya::BtfError>>);
 
 /// connect() calls that can be under way at once, where they are noted.
 const PENDING_CONNECTS: u32 = 16384;
@@ -72,34 +72,27 @@ const FEW: u32 = 64;
 /// The loaded object. Dropping it detaches and frees everything.
 pub struct Object {
     ebpf: Ebpf,
-    /// The kernel's types, 8 MiB of them: only as long as programs are being attached.
+    /// Types with the hooks: only as long as programs are being attached.
     btf: Option<Btf>,
     losses: LossCounters,
     generation: u32,
 }
 
 impl Object {
-    /// Starts to read the kernel's types, which takes as long as all else together.
-    pub fn read_types_in_background() -> Types {
-        Types(std::thread::spawn(Btf::from_sys_fs))
-    }
-
     /// Makes the maps and sets the globals; no program is in the kernel yet.
-    pub fn load(settings: &Settings<'_>, types: Types) -> Result<Self, LoadError> {
+    pub fn load(settings: &Settings<'_>, loader: Loader) -> Result<Self, LoadError> {
         if let Some(path) = &settings.pinned_cgroup {
             maps::check_pinned(path, 8)?;
         }
         if let Some(path) = &settings.pinned_mntns {
             maps::check_pinned(path, 4)?;
         }
-        let btf =
-            types.0.join().expect("reading the kernel's types does not panic").map_err(LoadError::Btf)?;
+        let btf = Btf::parse(settings.hooks, aya::Endianness::default()).map_err(LoadError::Btf)?;
         let room = |values: usize| FEW.max(values as u32);
         let filter = settings.filter;
         let syscall_connect = u32::from(settings.syscall_connect);
-        let mut loader = EbpfLoader::new();
+        let mut loader: EbpfLoader<'_> = loader.wait();
         loader
-            .btf(Some(&btf))
             .map_max_entries("RING_BULK", settings.bulk_bytes)
             .map_max_entries("RING_RARE", settings.rare_bytes)
             .map_max_entries("F_CGROUP", if settings.follows_cgroups { MANY_CGROUPS } else { FEW })

@@ -2,7 +2,7 @@
 
 use crate::{
     event::EventKind,
-    host::btf::{self, Btf, Resolved},
+    host::btf::{self, Btf, Kept, Resolved},
     probes::{self, Hook, Probe},
 };
 
@@ -36,6 +36,17 @@ impl Plan {
             plan.add(probes::EXIT_CONNECT, types, fields);
         }
         plan
+    }
+
+    /// What aya has to find in the kernel's types.
+    pub(super) fn hooks(&self) -> Vec<Kept> {
+        let kept = self.probes.iter().filter_map(|probe| match probe.hook {
+            Hook::TpBtf(name) => Some(Kept::Tracepoint(name.to_owned())),
+            Hook::Fexit(name) => Some(Kept::Function(name.to_owned())),
+            Hook::Iter(target) => Some(Kept::Function(format!("bpf_iter_{target}"))),
+            Hook::Tracepoint { .. } => None,
+        });
+        kept.collect()
     }
 
     pub(super) fn wants(&self, probe: &Probe) -> bool {

@@ -6,6 +6,7 @@
 //! names. btf-rs 2.0 takes 100 ms to build its cache of everything and 12 ms for our names with its mmap backend, which
 //! kernels before 6.16 do not allow; this one takes 3 to 7 ms on all of them. Tests hold it against btf-rs.
 
+mod excerpt;
 mod member;
 mod resolve;
 mod section;
@@ -18,6 +19,7 @@ use std::{
     sync::Arc,
 };
 
+pub use excerpt::{Kept, excerpt};
 pub use member::{Member, MemberError, member};
 pub use resolve::{Absent, AbsentReason, ResolveError, Resolved, resolve};
 use section::{Kind, Section, Type};
@@ -118,6 +120,14 @@ impl Btf {
                 .filter(|found| wanted(found.kind) && self.string(found.name) == Some(name)),
         );
         found
+    }
+
+    /// The ids of the kernel's own types of a kind that bear a name, in order.
+    fn ids<'a>(&'a self, name: &'a str, wanted: Kind) -> impl Iterator<Item = u32> + 'a {
+        self.own.candidates(name).filter(move |id| {
+            let found = self.own.get(*id);
+            found.is_some_and(|found| found.kind == wanted && self.string(found.name) == Some(name))
+        })
     }
 
     /// Follows typedefs, qualifiers and type tags to the type proper. `None` for void and for loops.

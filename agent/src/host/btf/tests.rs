@@ -1,5 +1,6 @@
 //! The resolver against the types of real kernels, against btf-rs, and against types made at random.
 
+mod excerpt;
 mod judge;
 mod kernels;
 mod random;

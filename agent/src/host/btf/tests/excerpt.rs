@@ -34,9 +34,3 @@ fn what_the_kernel_lacks_is_not_in_it_and_nothing_is_fine() {
     assert!(part.is_empty());
     assert!(Btf::from_bytes(excerpt(&fixture(KERNELS[0]), &[])).unwrap().is_empty());
 }
-
-#[test]
-fn aya_reads_it() {
-    let bytes = excerpt(&fixture(KERNELS[2]), &kept());
-    aya::Btf::parse(&bytes, aya::Endianness::default()).unwrap();
-}
