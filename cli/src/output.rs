@@ -22,6 +22,10 @@ use crate::{
     view::{Row, View},
 };
 
+mod patient;
+
+pub use patient::Patient;
+
 /// A buffer this full is written even if more events wait.
 const FULL: usize = 64 << 10;
 
@@ -72,6 +76,9 @@ impl<W: Write> Output<W> {
         page.render.finish(&mut page.buffer);
         let _ = page.flush();
         match self.page.broken {
+            Some(error) if error.kind() == io::ErrorKind::TimedOut => {
+                Err(io::Error::new(error.kind(), "its reader took nothing more; the rows behind are lost"))
+            }
             Some(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
             _ => Ok(()),
         }

@@ -21,7 +21,7 @@ use crate::{
     journal::Journal,
     machine::{ThisMachine, one_line},
     message,
-    output::Output,
+    output::{Output, Patient},
     render, request,
     tool::Tool,
     view,
@@ -52,7 +52,7 @@ pub fn run(tool: ToolArgs) -> Result<(), Failure> {
     trace(&plan, &config, output, &mut machine.context())
 }
 
-fn output(plan: &Plan, journal: Option<Journal>) -> io::Result<Output<File>> {
+fn output(plan: &Plan, journal: Option<Journal>) -> io::Result<Output<Patient>> {
     let stdout = io::stdout();
     let bold = match plan.common.color {
         ColorChoice::Always => true,
@@ -60,7 +60,7 @@ fn output(plan: &Plan, journal: Option<Journal>) -> io::Result<Output<File>> {
         ColorChoice::Auto => stdout.is_terminal() && colour_is_welcome(),
     };
     // Not std's stdout: that one splits what it gets into lines, and the buffer is ours already.
-    let writer = File::from(stdout.as_fd().try_clone_to_owned()?);
+    let writer = Patient::new(stdout.as_fd().try_clone_to_owned()?, plan.common.duration)?;
     let view = view::of(plan.tool, &plan.options);
     let render = render::of(plan, bold);
     Ok(Output::new(view, render, journal, plan.common.max_events, plan.common.buffer_size, writer))
@@ -75,7 +75,7 @@ fn colour_is_welcome() -> bool {
 fn trace(
     plan: &Plan,
     config: &Config,
-    mut output: Output<File>,
+    mut output: Output<Patient>,
     context: &mut Context,
 ) -> Result<(), Failure> {
     let runtime =

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A namespace with a server and a client in it, and room for many connections.
-struct Arena {
+pub struct Arena {
     netns: Netns,
     server: Actor,
     client: Actor,
@@ -27,7 +27,7 @@ struct Arena {
 }
 
 impl Arena {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let netns = Netns::new();
         netns.sysctl("net/ipv4/ip_local_port_range", "1024 65535");
         netns.sysctl("net/core/somaxconn", "8192");
@@ -42,7 +42,7 @@ impl Arena {
 
     /// So many connections of which every second one is closed by the server first, or as many as the time
     /// allows. Gives their number.
-    fn storm(&mut self, count: u32, at_most: Duration) -> u32 {
+    pub fn storm(&mut self, count: u32, at_most: Duration) -> u32 {
         self.server.start(&Order::Serve { listener: self.listener, count });
         self.client.start(&Order::Storm(Storm { to: self.to.clone(), count, at_most }));
         let patience = at_most + Duration::from_secs(30);
@@ -70,7 +70,7 @@ impl Arena {
         self.netns.snmp("Tcp", "PassiveOpens")
     }
 
-    fn netns(&self) -> String {
+    pub fn netns(&self) -> String {
         self.netns.inode.to_string()
     }
 }

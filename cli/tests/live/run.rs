@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::{
     bed::{
         PATIENCE,
@@ -18,6 +20,7 @@ use crate::{
         until,
     },
     begin,
+    conservation::Arena,
 };
 
 #[test]
@@ -81,6 +84,36 @@ fn head_ends_the_run_in_silence() {
     let status = ends.expect("the tool ends when its reader is gone");
     assert!(status.success(), "{status}: {words}");
     assert!(trace::complaints(&words).is_empty(), "{words}");
+}
+
+#[test]
+fn a_reader_that_stopped_reading_cannot_keep_the_run_from_its_end() {
+    begin!();
+    let mut arena = Arena::new();
+    let netns = arena.netns();
+    let cases: [(&str, &[&str]); 3] = [("INT", &[]), ("TERM", &[]), ("the duration", &["--for", "4s"])];
+    for (how, more) in cases {
+        let arguments = [&["tcpstates", "--netns", &netns], more].concat();
+        let (mut command, ready) = trace::command(&arguments);
+        let mut child = command.spawn().unwrap();
+        trace::wait_until_ready(&mut child, &ready);
+        // Ten rows a connection, so far more than a pipe holds; nobody reads them.
+        arena.storm(1_000, Duration::from_secs(60));
+        let begin = Instant::now();
+        let pid = Pid::from_child(&child);
+        match how {
+            "INT" => kill_process(pid, Signal::INT).unwrap(),
+            "TERM" => kill_process(pid, Signal::TERM).unwrap(),
+            _ => {}
+        }
+        let ended = until(PATIENCE, || child.try_wait().unwrap());
+        let _ = child.kill();
+        let mut words = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut words).unwrap();
+        let status = ended.unwrap_or_else(|| panic!("{how}: no end after {:?}: {words}", begin.elapsed()));
+        assert_eq!(status.code(), Some(1), "{how}: rows were lost: {words}");
+        assert!(words.contains("the rows behind are lost"), "{how}: {words}");
+    }
 }
 
 #[test]
@@ -178,7 +211,7 @@ fn nothing_is_left_in_the_kernel_after_a_kill() {
     let mut trace = talk.trace(&["tcplife"]);
     let first = talk.whole(Over::V4, &listener, 1, 1);
     trace.wait_for("a close", |event| event.of(first.client.cookie));
-    trace.signal(rustix::process::Signal::KILL);
+    trace.signal(Signal::KILL);
     let ended = trace.wait();
     assert!(!ended.status.success());
     // A second run is not disturbed by what the first one left in the sockets.
