@@ -6,9 +6,14 @@
 //! decode    a record's bytes -> Event                                    (pure)
 //! bpf       the loaded object, its maps, its rings                       (the only module with unsafe)
 //! engine    probes attached, filters in place, snapshot taken: events
+//! identity  whose a socket is: container, pod, workload
+//! hub       one engine, many subscribers
+//! wire      an event as protobuf                                         (pure)
+//! api       the gRPC server and the admin port
 //! doctor    what each tool can and cannot have on this machine, and why
 //! ```
 
+pub mod api;
 pub mod bpf;
 pub mod decode;
 pub mod doctor;
@@ -16,4 +21,7 @@ pub mod engine;
 pub mod event;
 pub mod filter;
 pub mod host;
+pub mod hub;
+pub mod identity;
 pub mod probes;
+pub mod wire;

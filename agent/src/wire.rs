@@ -1,0 +1,1 @@
+//! Events as protobuf, written without allocating.
