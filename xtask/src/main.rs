@@ -5,6 +5,7 @@
 //! cargo      cargo's messages: what was built, and where it is
 //! apt        a private apt: Debian's archive without touching this machine's lists
 //! live       the live tests: how they are run, what their output says
+//! tools      Go's programs, built and kept
 //! workspace  where things are: the root, the cache
 //! ```
 
@@ -18,6 +19,7 @@ mod process;
 mod run;
 mod setup;
 mod test;
+mod tools;
 mod vm;
 mod workspace;
 

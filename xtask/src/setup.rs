@@ -9,6 +9,8 @@ use std::{fmt, process::ExitCode};
 
 use anyhow::Result;
 
+use crate::tools::{self, Have, Tool};
+
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Only what building takes
@@ -68,6 +70,12 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode> {
     // Whoever asks for it gets another attempt at what was not to be had.
     rust::forget_replacement();
     set_up(scope, |step| println!("{step}"))?;
+    // Only on request: they take minutes, and what needs one builds it.
+    if scope == Scope::Everything {
+        for tool in &tools::ALL {
+            println!("{}", built(tool));
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -92,6 +100,20 @@ fn set_up(scope: Scope, mut tell: impl FnMut(&Step)) -> Result<Target> {
         }
     }
     Ok(target)
+}
+
+/// A Go tool. One that does not build is no reason to stop: whatever needs it says so again.
+fn built(tool: &Tool) -> Step {
+    let outcome = if tool.is_there() {
+        Outcome::Found
+    } else {
+        match tool.get() {
+            Ok(Have::Yes(_)) => Outcome::Installed("go install"),
+            Ok(Have::No(why)) => Outcome::Missing(why),
+            Err(error) => Outcome::Missing(format!("{error:#}")),
+        }
+    };
+    Step { name: format!("{} {}", tool.name, tool.version), outcome }
 }
 
 /// Whether to act as if rustup could add nothing: so the second way can be tested where the first one works.
