@@ -3,6 +3,7 @@
 //! ```text
 //! process    other programs: started, checked, named when they fail
 //! cargo      cargo's messages: what was built, and where it is
+//! buf        the API's lint: its program, fetched once
 //! apt        a private apt: Debian's archive without touching this machine's lists
 //! live       the live tests: how they are run, what their output says
 //! tools      Go's programs, built and kept
@@ -11,6 +12,7 @@
 
 mod apt;
 mod bench;
+mod buf;
 mod build;
 mod cargo;
 mod lint;

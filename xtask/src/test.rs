@@ -14,12 +14,13 @@ use anyhow::{Result, bail};
 
 use self::report::Report;
 use crate::{
-    build,
+    buf, build,
     cargo::{self, Executable},
     lint,
     live::Live,
     process,
     setup::{self, Scope, Target},
+    tools::Have,
 };
 
 #[derive(clap::Args)]
@@ -62,6 +63,7 @@ fn run(arguments: &Arguments, report: &mut Report) {
     if wanted(Part::Lint) {
         report.step("format", lint::format);
         report.step("lints in force", lint::lints_in_force);
+        lint_api(report);
         report.step("clippy", lint::clippy);
         report.step("clippy, kernel programs", lint::clippy_kernel);
     }
@@ -88,6 +90,15 @@ fn run(arguments: &Arguments, report: &mut Report) {
     }
     if wanted(Part::Vm) {
         matrix::run(&live, &arguments.filter, report);
+    }
+}
+
+fn lint_api(report: &mut Report) {
+    let name = "lint of the API";
+    match report.step("buf", buf::get) {
+        Some(Have::Yes(program)) => drop(report.step(name, || buf::lint(&program))),
+        Some(Have::No(why)) => report.skip(name, &why),
+        None => {}
     }
 }
 
