@@ -15,6 +15,7 @@ mod bench;
 mod buf;
 mod build;
 mod cargo;
+mod image;
 mod lint;
 mod live;
 mod process;
@@ -48,6 +49,8 @@ enum Command {
     Test(test::Arguments),
     /// Run a command or the live tests in a virtual machine under a kernel of Debian's archive
     Vm(vm::Arguments),
+    /// Assemble the container image as an OCI archive and print its path
+    Image(image::Arguments),
     /// Measure Sockeye beside its peers; writes docs/benchmarks/<date>.md
     Bench(bench::Arguments),
 }
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::main(&arguments),
         Command::Test(arguments) => test::main(&arguments),
         Command::Vm(arguments) => vm::main(&arguments),
+        Command::Image(arguments) => image::main(&arguments),
         Command::Bench(arguments) => bench::main(&arguments),
     };
     match result {
