@@ -13,6 +13,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(files, ["."])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("sockeye.v1.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().build_client(true).build_server(true).compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .build_client(true)
+        .build_server(true)
+        // In order: the same identity is the same bytes.
+        .btree_map(".sockeye.v1.Identity.labels")
+        // An Event is large, and hardly any compact event has one.
+        .boxed(".sockeye.v1.CompactEvent.rest")
+        .compile_fds(descriptors)?;
     Ok(())
 }
