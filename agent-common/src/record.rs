@@ -135,8 +135,8 @@ pub struct Header {
     pub len: u16,
     /// A [`RecordType`].
     pub record: u8,
-    /// Zero.
-    pub pad: u8,
+    /// The lowest byte of the generation of the filter that `verdict` comes from.
+    pub generation: u8,
 }
 
 /// A socket at a transition.

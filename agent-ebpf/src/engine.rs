@@ -213,7 +213,8 @@ fn send(tcp: &Tcp, store: &mut Store, pending: &Pending, now: u64) {
     if tuple.socket_v6 {
         flags |= flag::SOCKET_V6;
     }
-    let head = Header { time_ns: now, verdict: socket, kinds, flags, ..Header::default() };
+    let generation = config.generation as u8;
+    let head = Header { time_ns: now, verdict: socket, kinds, flags, generation, ..Header::default() };
     const WITH_COUNTERS: u32 =
         EventKind::Accept.bit() | EventKind::Close.bit() | EventKind::ConnectFailed.bit();
     if kinds & WITH_COUNTERS != 0 {
@@ -257,7 +258,8 @@ pub fn accepted(tcp: &Tcp, store: &mut Store, now: u64, flags: u32) {
     if tuple.socket_v6 {
         flags |= flag::SOCKET_V6;
     }
-    let head = Header { time_ns: now, verdict: socket, kinds, flags, ..Header::default() };
+    let generation = config.generation as u8;
+    let head = Header { time_ns: now, verdict: socket, kinds, flags, generation, ..Header::default() };
     let now_in = store.state;
     let pending = Pending {
         old_since_ns: store.since_ns,
@@ -329,7 +331,6 @@ pub unsafe fn header(into: *mut Header, head: &Header, record: RecordType, len: 
             cpu: bpf_get_smp_processor_id(),
             len: len as u16,
             record: record as u8,
-            pad: 0,
             ..*head
         });
     }

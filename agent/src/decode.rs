@@ -39,6 +39,8 @@ pub struct Decoded {
     pub event: Event,
     /// The conjunctions that accept it.
     pub verdict: u64,
+    /// The lowest byte of the generation of the filter that said so.
+    pub generation: u8,
 }
 
 /// Why bytes are no record.
@@ -101,7 +103,7 @@ pub fn decode(bytes: &[u8], context: &Context) -> Result<Decoded, DecodeError> {
         }
         RecordType::Snapshot => snapshot(&read(bytes, RecordType::Snapshot, &header)?, context),
     }?;
-    Ok(Decoded { event, verdict: header.verdict })
+    Ok(Decoded { event, verdict: header.verdict, generation: header.generation })
 }
 
 fn record_type(number: u8) -> Result<RecordType, DecodeError> {

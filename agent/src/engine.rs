@@ -16,6 +16,7 @@ use std::{io, ops::ControlFlow, path::PathBuf};
 use agent_common::fields::{FIELDS, Need};
 use thiserror::Error;
 
+use self::losses::Losses;
 pub use self::snapshot::Found;
 use crate::{
     bpf::{Attached, LoadError, Loader, Object, ProgramFault, Ring, Settings},
@@ -51,6 +52,8 @@ pub struct Config {
     pub pinned_cgroup: Option<PathBuf>,
     /// A pinned hash map whose keys are inodes of mount namespaces (bcc's `--mntnsmap`).
     pub pinned_mntns: Option<PathBuf>,
+    /// Filters and kinds will change while it runs: see [`Engine::set_filter`] and [`Engine::adjust`].
+    pub shared: bool,
 }
 
 impl Config {
@@ -78,6 +81,18 @@ pub trait Sink {
     /// One event. `Break` ends the run (a count was reached, the pipe is closed).
     fn event(&mut self, event: &Event) -> ControlFlow<()>;
 
+    /// One record, with what the kernel said about who wants it. Unless it is overridden, the first subscriber
+    /// gets it as an event.
+    fn record(&mut self, event: &mut Event, routing: &Routing<'_>) -> ControlFlow<()> {
+        match routing.compiled.route(routing.verdict, event.kinds).next() {
+            Some((_, kinds)) => {
+                event.kinds = kinds;
+                self.event(event)
+            }
+            None => ControlFlow::Continue(()),
+        }
+    }
+
     /// All events that were there have been given: flush. Also called when a deadline passed.
     fn idle(&mut self, now_boot_ns: u64) -> ControlFlow<()>;
 
@@ -88,6 +103,16 @@ pub trait Sink {
 
     /// What was lost since the last call; at most once a second, never empty.
     fn lost(&mut self, lost: &[Lost]) -> ControlFlow<()>;
+}
+
+/// What the kernel said about who wants a record.
+pub struct Routing<'a> {
+    /// The filter in force.
+    pub compiled: &'a Compiled,
+    /// The conjunctions that accept the socket.
+    pub verdict: u64,
+    /// The verdict is by the filter in force; else by one before it, and whoever routes must look again.
+    pub is_current: bool,
 }
 
 /// Why the engine does not run.
@@ -138,6 +163,8 @@ pub struct Engine {
     degraded: Vec<Degraded>,
     found: Found,
     compiled: Compiled,
+    fields: Resolved,
+    losses: Option<Losses>,
 }
 
 impl Engine {
@@ -164,6 +191,7 @@ impl Engine {
             pinned_cgroup: config.pinned_cgroup.clone(),
             pinned_mntns: config.pinned_mntns.clone(),
             follows_cgroups: plan.wants(&probes::CGROUP),
+            shared: config.shared,
             filter: &compiled,
             hooks: &btf::excerpt(&types, &plan.hooks()),
         };
@@ -177,16 +205,62 @@ impl Engine {
             degraded: plan.degraded.clone(),
             found: Found::default(),
             compiled,
+            fields: Resolved::default(),
+            losses: None,
         };
         engine.attach(&plan)?;
         engine.object.attached_all();
         drop(types);
         engine.add_existing_cgroups(config)?;
         engine.degraded.extend(missing_fields(&fields, config));
+        engine.fields = fields;
         if config.snapshot {
             engine.found = snapshot::take(&mut engine.object, &plan, &config.roots);
         }
         Ok(engine)
+    }
+
+    /// Attaches what other kinds need, and detaches what nobody needs any more. A probe that this kernel refuses
+    /// is in [`Engine::degraded`] from then on.
+    pub fn adjust(&mut self, config: &Config) -> Result<(), EngineError> {
+        let types =
+            Btf::from_file(&config.roots.sys.join("kernel/btf/vmlinux")).map_err(EngineError::NoBtf)?;
+        let mut plan = plan::Plan::new(config, &types, &self.fields);
+        let is_wanted = |program: &str| plan.probes.iter().any(|probe| probe.program == program);
+        let (kept, superfluous) =
+            self.attached.drain(..).partition::<Vec<_>, _>(|attached| is_wanted(attached.program));
+        self.attached = kept;
+        for attached in superfluous {
+            self.object.detach(attached)?;
+        }
+        self.degraded = std::mem::take(&mut plan.degraded);
+        plan.probes.retain(|probe| !self.attached.iter().any(|one| one.program == probe.program));
+        if !plan.probes.is_empty() {
+            self.object.set_hooks(&btf::excerpt(&types, &plan.hooks()))?;
+            self.attach(&plan)?;
+            self.object.attached_all();
+        }
+        self.degraded.extend(missing_fields(&self.fields, config));
+        Ok(())
+    }
+
+    /// Puts the filters of other subscribers in force. What was sent before is told from what comes after by
+    /// [`Routing::is_current`]. Where it fails, everything passes, and nothing is current.
+    ///
+    /// `is_known` tells whether a cgroup was thought of when `compiled` was made: one that the kernel alone knows
+    /// (it was made a moment ago) passes.
+    pub fn set_filter(
+        &mut self,
+        compiled: Compiled,
+        is_known: &dyn Fn(u64) -> bool,
+    ) -> Result<(), LoadError> {
+        self.compiled = compiled;
+        Ok(self.object.replace_filter(&self.compiled, is_known)?)
+    }
+
+    /// The programs that are attached, with how often the kernel skipped each.
+    pub fn programs(&self) -> impl Iterator<Item = (&'static str, Option<u64>)> {
+        self.attached.iter().map(|attached| (attached.program, self.object.recursion_misses(attached)))
     }
 
     fn attach(&mut self, plan: &plan::Plan) -> Result<(), EngineError> {

@@ -105,6 +105,7 @@ pub fn resolve(plan: &Plan, machine: &dyn Machine) -> Result<Config, Unresolved>
     };
     let allow = if conjunction == Conjunction::default() { Vec::new() } else { vec![conjunction] };
     Ok(Config {
+        shared: false,
         kinds: plan.tool.kinds(),
         filter: Filter { allow, deny: Vec::new() },
         ring_bytes: common.buffer_size,

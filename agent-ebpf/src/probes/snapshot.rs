@@ -145,7 +145,7 @@ unsafe fn report(meta: *mut Meta, tcp: &Tcp, store: &mut Store) -> i32 {
             cpu: unsafe { bpf_get_smp_processor_id() },
             len: size_of::<Snapshot>() as u16,
             record: RecordType::Snapshot as u8,
-            pad: 0,
+            generation: config.generation as u8,
         },
         socket: Socket {
             cookie: store.cookie,

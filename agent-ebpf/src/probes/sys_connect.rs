@@ -142,6 +142,7 @@ fn report(pending: &Pending, error: u32) -> Option<()> {
         verdict: socket,
         kinds,
         flags: agent_common::record::flag::ACTIVE | agent_common::record::flag::PROCESS_CONTEXT,
+        generation: config.generation as u8,
         ..Header::default()
     };
     unsafe {

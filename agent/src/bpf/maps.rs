@@ -4,6 +4,7 @@ use std::{
     io,
     os::fd::{AsFd as _, AsRawFd as _},
     path::Path,
+    time::Duration,
 };
 
 use agent_common::{
@@ -19,6 +20,7 @@ use aya::{
 };
 use thiserror::Error;
 
+use super::object;
 use crate::filter::compile::Compiled;
 
 /// The kernel's bytes of a filter.
@@ -83,12 +85,87 @@ pub(super) fn write_filter(ebpf: &mut Ebpf, compiled: &Compiled, generation: u32
     fill::<u32>(ebpf, "F_RPORT", &compiled.remote_port)?;
     fill_prefixes(ebpf, "F_LADDR", &compiled.local_address)?;
     fill_prefixes(ebpf, "F_RADDR", &compiled.remote_address)?;
-    let mut config = compiled.config;
+    write_config(ebpf, compiled.config, generation)
+}
+
+/// Puts another filter in force while programs run. No event is kept out that the old or the new filter wants:
+/// first everything passes (as `generation`), then the maps change, then the new filter holds (as the generation
+/// after it). Where the maps do not suffice it stays at the first step.
+///
+/// `is_known` tells whether user space knows a cgroup and decided about it; the others were made a moment ago
+/// and inherited their parent's set in the kernel: they pass until they are known.
+pub(super) fn replace_filter(
+    ebpf: &mut Ebpf,
+    compiled: &Compiled,
+    generation: u32,
+    is_known: &dyn Fn(u64) -> bool,
+) -> Result<(), MapError> {
+    write_config(ebpf, compiled.open(), generation)?;
+    // No program that began with the filter before this one still looks at the maps: they run for microseconds.
+    std::thread::sleep(Duration::from_millis(1));
+    sync::<u32>(ebpf, "F_NETNS", &compiled.netns)?;
+    sync::<u32>(ebpf, "F_MNTNS", &compiled.mntns)?;
+    sync::<u32>(ebpf, "F_PID", &compiled.pid)?;
+    sync::<u32>(ebpf, "F_UID", &compiled.uid)?;
+    sync::<u32>(ebpf, "F_LPORT", &compiled.local_port)?;
+    sync::<u32>(ebpf, "F_RPORT", &compiled.remote_port)?;
+    sync_prefixes(ebpf, "F_LADDR", &compiled.local_address)?;
+    sync_prefixes(ebpf, "F_RADDR", &compiled.remote_address)?;
+    sync_cgroups(ebpf, compiled, is_known)?;
+    write_config(ebpf, compiled.config, generation.wrapping_add(1))
+}
+
+fn write_config(ebpf: &mut Ebpf, mut config: FilterConfig, generation: u32) -> Result<(), MapError> {
     config.generation = generation;
     let mut slots: Array<_, Config> = Array::try_from(map(ebpf, "FILTER")?)?;
     slots.set(generation & 1, Config(config), 0)?;
     let mut live: Array<_, u32> = Array::try_from(map(ebpf, "GENERATION")?)?;
     live.set(0, generation, 0)
+}
+
+/// Makes a map hold just these values.
+fn sync<K: Pod + PartialEq>(ebpf: &mut Ebpf, name: &str, values: &[(K, u64)]) -> Result<(), MapError> {
+    let mut map: HashMap<_, K, u64> = HashMap::try_from(map(ebpf, name)?)?;
+    let keys: Vec<K> = map.keys().collect::<Result<_, _>>()?;
+    for key in keys.iter().filter(|key| !values.iter().any(|(wanted, _)| wanted == *key)) {
+        map.remove(key)?;
+    }
+    values.iter().try_for_each(|(key, set)| map.insert(key, set, 0))
+}
+
+fn sync_prefixes(ebpf: &mut Ebpf, name: &str, values: &[((u32, AddressKey), u64)]) -> Result<(), MapError> {
+    let mut trie: LpmTrie<_, AddressKey, u64> = LpmTrie::try_from(map(ebpf, name)?)?;
+    let keys: Vec<Key<AddressKey>> = trie.keys().collect::<Result<_, _>>()?;
+    for key in &keys {
+        let wanted =
+            values.iter().any(|((length, address), _)| *length == key.prefix_len() && *address == key.data());
+        if !wanted {
+            trie.remove(key)?;
+        }
+    }
+    values.iter().try_for_each(|((length, address), set)| trie.insert(&Key::new(*length, *address), set, 0))
+}
+
+/// As [`sync`], but for cgroups that only the kernel knows yet.
+fn sync_cgroups(
+    ebpf: &mut Ebpf,
+    compiled: &Compiled,
+    is_known: &dyn Fn(u64) -> bool,
+) -> Result<(), MapError> {
+    let every = compiled.config.allow;
+    let mut map: HashMap<_, u64, u64> = HashMap::try_from(map(ebpf, "F_CGROUP")?)?;
+    let keys: Vec<u64> = map.keys().collect::<Result<_, _>>()?;
+    let wanted = |key: u64| compiled.cgroup.binary_search_by_key(&key, |(id, _)| *id).is_ok();
+    let stale: Vec<u64> = keys.into_iter().filter(|key| !wanted(*key)).collect();
+    let has_room = stale.len() + compiled.cgroup.len() < object::MANY_CGROUPS as usize / 2;
+    for key in stale {
+        if has_room && !is_known(key) {
+            map.insert(key, every, 0)?;
+        } else {
+            map.remove(&key)?;
+        }
+    }
+    compiled.cgroup.iter().try_for_each(|(key, set)| map.insert(key, set, 0))
 }
 
 fn map<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::maps::Map, MapError> {

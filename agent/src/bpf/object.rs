@@ -56,6 +56,8 @@ pub struct Settings<'a> {
     pub pinned_mntns: Option<PathBuf>,
     /// Cgroups will be added while the filter is in force.
     pub follows_cgroups: bool,
+    /// Filters come and go: maps get room for many.
+    pub shared: bool,
     /// The filter that will be written: its maps are made as large as it needs.
     pub filter: &'a Compiled,
     /// Types of the kernel's with the hooks of all programs that will be attached, as BTF.
@@ -65,7 +67,9 @@ pub struct Settings<'a> {
 /// connect() calls that can be under way at once, where they are noted.
 const PENDING_CONNECTS: u32 = 16384;
 /// Entries for cgroups where new ones are followed.
-const MANY_CGROUPS: u32 = 16384;
+pub(super) const MANY_CGROUPS: u32 = 16384;
+/// Entries for everything else where filters come and go.
+const MANY: u32 = 4096;
 /// Entries where nothing is looked up: a hash map's table is made, and zeroed, for as many as it may hold.
 const FEW: u32 = 64;
 
@@ -88,7 +92,8 @@ impl Object {
             maps::check_pinned(path, 4)?;
         }
         let btf = Btf::parse(settings.hooks, aya::Endianness::default()).map_err(LoadError::Btf)?;
-        let room = |values: usize| FEW.max(values as u32);
+        let least = if settings.shared { MANY } else { FEW };
+        let room = |values: usize| least.max(values as u32);
         let filter = settings.filter;
         let syscall_connect = u32::from(settings.syscall_connect);
         let mut loader: EbpfLoader<'_> = loader.wait();
@@ -175,6 +180,36 @@ impl Object {
         let next = self.generation.wrapping_add(1).max(1);
         maps::write_filter(&mut self.ebpf, compiled, next)?;
         self.generation = next;
+        Ok(())
+    }
+
+    /// Puts another filter in force while programs run; see [`maps::replace_filter`].
+    pub fn replace_filter(
+        &mut self,
+        compiled: &Compiled,
+        is_known: &dyn Fn(u64) -> bool,
+    ) -> Result<(), MapError> {
+        // Two generations, neither of them 0 ("no verdict cached").
+        let open = if self.generation >= u32::MAX - 1 { 1 } else { self.generation + 1 };
+        self.generation = open;
+        maps::replace_filter(&mut self.ebpf, compiled, open, is_known)?;
+        self.generation = open + 1;
+        Ok(())
+    }
+
+    /// The generation of the filter in force; only its lowest byte travels with records.
+    pub fn generation(&self) -> u8 {
+        self.generation as u8
+    }
+
+    /// Takes a program out of the kernel.
+    pub fn detach(&mut self, attached: Attached) -> Result<(), ProgramFault> {
+        programs::detach(&mut self.ebpf, attached)
+    }
+
+    /// Sets the types in which hooks are looked up for more programs.
+    pub fn set_hooks(&mut self, hooks: &[u8]) -> Result<(), LoadError> {
+        self.btf = Some(Btf::parse(hooks, aya::Endianness::default()).map_err(LoadError::Btf)?);
         Ok(())
     }
 

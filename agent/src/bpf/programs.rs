@@ -107,6 +107,21 @@ pub(super) fn attach(
     Ok(Attached { program, fd })
 }
 
+/// Detaches a program and unloads it; it can be attached again.
+pub(super) fn detach(ebpf: &mut Ebpf, attached: Attached) -> Result<(), ProgramFault> {
+    let program = attached.program;
+    drop(attached);
+    let found = ebpf.program_mut(program).expect("the object holds every program of the probe table");
+    let unloaded = match found {
+        Program::BtfTracePoint(loaded) => loaded.unload(),
+        Program::FExit(loaded) => loaded.unload(),
+        Program::TracePoint(loaded) => loaded.unload(),
+        Program::Iter(loaded) => loaded.unload(),
+        _ => Ok(()),
+    };
+    unloaded.map_err(|source| ProgramFault::new(program, source))
+}
+
 /// Opens a loaded iterator for one read of everything.
 pub(super) fn open_iterator(ebpf: &mut Ebpf, program: &'static str) -> Result<std::fs::File, ProgramFault> {
     let fault = |source| ProgramFault::new(program, source);

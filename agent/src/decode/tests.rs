@@ -43,7 +43,7 @@ pub(super) fn header(record: RecordType, kinds: &[EventKind], flags: u32) -> Hea
         cpu: 1,
         len: len as u16,
         record: record as u8,
-        pad: 0,
+        generation: 0,
     }
 }
 

@@ -5,10 +5,11 @@ use agent_common::loss::Loss;
 use super::Engine;
 use crate::event::{Lost, LostStage};
 
-/// Counters at the last look.
+/// The counters as they were at the last report.
 pub(super) struct Losses {
     kernel: Vec<Vec<u64>>,
-    recursion: Vec<u64>,
+    /// By program.
+    recursion: Vec<(&'static str, u64)>,
     pub undecoded: u64,
     wall_ns: u64,
 }
@@ -40,12 +41,20 @@ impl Losses {
             report(LostStage::Kernel(loss), grown.iter().sum(), cpu);
             *before = now;
         }
-        self.recursion.resize(engine.attached.len(), 0);
         let mut missed = 0;
-        for (attached, before) in engine.attached.iter().zip(&mut self.recursion) {
-            if let Some(now) = engine.object.recursion_misses(attached) {
-                missed += now - *before;
-                *before = now;
+        // A program that was taken out and came again counts anew.
+        self.recursion.retain(|(program, _)| engine.attached.iter().any(|one| one.program == *program));
+        for attached in &engine.attached {
+            let Some(now) = engine.object.recursion_misses(attached) else { continue };
+            match self.recursion.iter_mut().find(|(program, _)| *program == attached.program) {
+                Some((_, before)) => {
+                    missed += now.saturating_sub(*before);
+                    *before = now;
+                }
+                None => {
+                    missed += now;
+                    self.recursion.push((attached.program, now));
+                }
             }
         }
         report(LostStage::Recursion, missed, None);

@@ -6,7 +6,7 @@
 
 use std::{future::Future, ops::ControlFlow, pin::pin, time::Duration};
 
-use super::{Engine, EngineError, Sink, losses::Losses};
+use super::{Engine, EngineError, Routing, Sink, losses::Losses};
 use crate::{
     decode::{self, Context, Decoded},
     host::clock::{Clock, boot_ns},
@@ -43,7 +43,8 @@ impl Engine {
         let mut clock = Clock::measure();
         context.wall_offset_ns = clock.offset_ns();
         let mut reported_ns = boot_ns();
-        let mut losses = Losses::new(clock.wall_ns(reported_ns));
+        let first = || Losses::new(clock.wall_ns(reported_ns));
+        let mut losses = self.losses.take().unwrap_or_else(first);
         let mut lost = Vec::new();
         let mut empty = 0;
         loop {
@@ -59,6 +60,7 @@ impl Engine {
                 reported_ns = now;
                 let heard = if lost.is_empty() { ControlFlow::Continue(()) } else { sink.lost(&lost) };
                 if flow.is_break() || heard.is_break() {
+                    self.losses = Some(losses);
                     return Ok(Ended::BySink);
                 }
             }
@@ -98,6 +100,7 @@ impl Engine {
                 if !lost.is_empty() {
                     let _ = sink.lost(&lost);
                 }
+                self.losses = Some(losses);
                 return Ok(Ended::ByShutdown);
             }
         }
@@ -120,15 +123,13 @@ impl Engine {
     ) -> (usize, ControlFlow<()>) {
         let mut records = 0;
         let compiled = &self.compiled;
+        let in_force = self.object.generation();
         for ring in &mut self.rings {
             let drained = ring.drain(|bytes| match decode::decode(bytes, context) {
-                Ok(Decoded { mut event, verdict }) => match compiled.route(verdict, event.kinds).next() {
-                    Some((_, kinds)) => {
-                        event.kinds = kinds;
-                        sink.event(&event)
-                    }
-                    None => ControlFlow::Continue(()),
-                },
+                Ok(Decoded { mut event, verdict, generation }) => {
+                    let is_current = generation == in_force;
+                    sink.record(&mut event, &Routing { compiled, verdict, is_current })
+                }
                 Err(error) => {
                     tracing::debug!(%error, "record not understood");
                     losses.undecoded += 1;

@@ -80,6 +80,18 @@ impl Compiled {
         self.shares.iter().any(|share| share.needs_user_filter)
     }
 
+    /// The fixed part of a filter that lets everything pass to whoever wants the kind: in force while the maps
+    /// change.
+    pub fn open(&self) -> FilterConfig {
+        let mut config = FilterConfig { deny: 0, used: 0, ..self.config };
+        for kinds in &mut config.kinds[..EventKind::ALL.len()] {
+            if *kinds != 0 {
+                *kinds = config.allow;
+            }
+        }
+        config
+    }
+
     /// Who gets a record, by the verdict and the kinds in its header: indexes of requests and the kinds
     /// that each of them gets. A record is several kinds at once, so the verdict alone is not enough.
     pub fn route(&self, verdict: u64, kinds: Kinds) -> impl Iterator<Item = (usize, Kinds)> {

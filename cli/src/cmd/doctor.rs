@@ -36,6 +36,7 @@ fn examine() -> Report {
         roots: Roots::default(),
         pinned_cgroup: None,
         pinned_mntns: None,
+        shared: false,
     };
     // Rings are watched by a runtime, if only for the time that it takes to drop them.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
