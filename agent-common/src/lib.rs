@@ -6,10 +6,14 @@
 
 #![no_std]
 
+#[cfg(feature = "event")]
+pub mod event;
 pub mod fields;
 pub mod filter;
 pub mod kind;
 pub mod loss;
+#[cfg(feature = "event")]
+pub mod prefix;
 pub mod record;
 pub mod ring;
 pub mod state;

@@ -5,18 +5,9 @@
 
 pub mod compile;
 
-use std::net::IpAddr;
+pub use agent_common::prefix::Prefix;
 
 use crate::event::{EventKind, Family};
-
-/// An address prefix without host bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Prefix {
-    /// The network's address; v4-mapped ones are IPv4 here.
-    pub address: IpAddr,
-    /// Its length in bits: 0 to 32 for IPv4, 0 to 128 for IPv6.
-    pub length: u8,
-}
 
 /// One filter: all conditions hold. An empty list is no condition; values in a list are alternatives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -13,12 +13,13 @@
 //! doctor    what each tool can and cannot have on this machine, and why
 //! ```
 
+pub use agent_common::event;
+
 pub mod api;
 pub mod bpf;
 pub mod decode;
 pub mod doctor;
 pub mod engine;
-pub mod event;
 pub mod filter;
 pub mod host;
 pub mod hub;

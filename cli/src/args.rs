@@ -5,21 +5,31 @@
 
 use clap::{Parser, Subcommand};
 
+#[cfg(feature = "node")]
 mod common;
 mod options;
+#[cfg(feature = "node")]
 mod plan;
+#[cfg(feature = "node")]
 mod tcpaccept;
+#[cfg(feature = "node")]
 mod tcpconnect;
+#[cfg(feature = "node")]
 mod tcpconnlat;
+#[cfg(feature = "node")]
 mod tcplife;
+#[cfg(feature = "node")]
 mod tcpstates;
+#[cfg(feature = "node")]
 mod tcptracer;
 mod usage;
 pub mod value;
 
-pub use common::{ColorChoice, Common, Output};
-pub use options::{Options, TimeFormat};
-pub use plan::{Format, Plan, prefixes};
+#[cfg(feature = "node")]
+pub use common::{Common, Output};
+pub use options::{ColorChoice, Format, Options, TimeFormat};
+#[cfg(feature = "node")]
+pub use plan::{Plan, prefixes};
 pub use usage::{UsageError, describe};
 
 /// See what the TCP stack does: connects, accepts, states, latency, lifetimes, per process.
@@ -34,6 +44,7 @@ pub struct Cli {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    #[cfg(feature = "node")]
     /// Trace sockets of this machine: bcc's TCP tools with their options and columns
     #[command(
         subcommand_value_name = "TOOL",
@@ -46,6 +57,7 @@ pub enum Command {
         #[command(subcommand)]
         tool: Box<ToolArgs>,
     },
+    #[cfg(feature = "node")]
     /// Say what works on this machine, what does not, and why
     ///
     /// Exit code: 0 all tools work, 1 at least one works with less, 2 at least one does not work.
@@ -73,6 +85,7 @@ pub enum Shell {
 }
 
 /// How `doctor` prints.
+#[cfg(feature = "node")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum DoctorOutput {
     /// For people.
@@ -82,6 +95,7 @@ pub enum DoctorOutput {
 }
 
 /// A tool with its arguments.
+#[cfg(feature = "node")]
 #[derive(Debug, Subcommand)]
 pub enum ToolArgs {
     /// Print every state change of a socket, and how long the old state lasted
@@ -104,6 +118,7 @@ pub enum ToolArgs {
     Tcptracer(tcptracer::TcptracerArgs),
 }
 
+#[cfg(feature = "node")]
 impl ToolArgs {
     /// What the arguments say, checked against each other.
     pub fn plan(self) -> Result<Plan, UsageError> {

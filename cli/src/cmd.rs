@@ -1,8 +1,11 @@
 //! The verbs, and how they fail.
 
 pub mod completion;
+#[cfg(feature = "node")]
 pub mod doctor;
+#[cfg(feature = "node")]
 mod explain;
+#[cfg(feature = "node")]
 pub mod trace;
 
 use std::{
@@ -13,7 +16,9 @@ use std::{
 
 use thiserror::Error;
 
-use crate::{USAGE, args::UsageError, journal::NoJournal, request::Unresolved};
+use crate::{USAGE, args::UsageError};
+#[cfg(feature = "node")]
+use crate::{journal::NoJournal, request::Unresolved};
 
 /// What `sockeye` alone shows.
 pub const WELCOME: &str = "\
@@ -34,6 +39,7 @@ pub enum Failure {
     #[error(transparent)]
     Usage(#[from] UsageError),
     /// The command line names what is not there.
+    #[cfg(feature = "node")]
     #[error(transparent)]
     Unresolved(#[from] Unresolved),
     /// The engine refused what the command line named (a pinned map of another shape).
@@ -43,6 +49,7 @@ pub enum Failure {
     #[error("{0}")]
     Rights(String),
     /// No journal to write to.
+    #[cfg(feature = "node")]
     #[error("{0}: {source}", source = std::error::Error::source(.0).map(ToString::to_string).unwrap_or_default())]
     Journal(#[from] NoJournal),
     /// The engine could not start, or broke.
@@ -68,8 +75,11 @@ impl Failure {
     /// The exit code.
     pub const fn exit_code(&self) -> u8 {
         match self {
+            #[cfg(feature = "node")]
             Self::Unresolved(unresolved) if unresolved.forbidden() => 1,
-            Self::Usage(_) | Self::Unresolved(_) | Self::Named(_) => USAGE,
+            #[cfg(feature = "node")]
+            Self::Unresolved(_) => USAGE,
+            Self::Usage(_) | Self::Named(_) => USAGE,
             _ => 1,
         }
     }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use agent::event::{
+use agent_common::event::{
     Close, CloseHow, Comm, Counters, Event, EventKind, Failure, FailureCause, Family, IdentitySource,
     Initiator, Payload, Process, Relation, Role, StateChange, TcpState,
 };

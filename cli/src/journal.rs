@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use agent::event::Family;
+use agent_common::event::Family;
 use rustix::net::sockopt::{set_socket_send_buffer_size, set_socket_send_buffer_size_force};
 use thiserror::Error;
 
@@ -171,7 +171,7 @@ fn put(text: &str, out: &mut Vec<u8>) {
 mod tests {
     use std::{collections::BTreeMap, os::unix::net::UnixDatagram, path::PathBuf};
 
-    use agent::event::{Event, TcpState};
+    use agent_common::event::{Event, TcpState};
 
     use super::Journal;
     use crate::{fixture, view::Row};

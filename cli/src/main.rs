@@ -12,6 +12,11 @@
 //! Exit codes: 0 done or stopped by a signal, 1 the run failed, 64 the command line is wrong. `doctor` has
 //! its own (see its help).
 
+#![cfg_attr(
+    not(feature = "node"),
+    expect(dead_code, reason = "views and renderers serve the node's verbs too")
+)]
+
 mod args;
 mod clock;
 mod cmd;
@@ -19,11 +24,16 @@ mod dns;
 mod escape;
 #[cfg(test)]
 mod fixture;
+#[cfg(feature = "node")]
 mod journal;
+#[cfg(feature = "node")]
 mod machine;
 mod message;
+#[cfg(feature = "node")]
 mod output;
+mod patient;
 mod render;
+#[cfg(feature = "node")]
 mod request;
 mod text;
 mod tool;
@@ -55,7 +65,9 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> ExitCode {
     let Some(command) = cli.command else { return cmd::print(cmd::WELCOME.as_bytes()) };
     let ended = match command {
+        #[cfg(feature = "node")]
         Command::Trace { tool } => cmd::trace::run(*tool),
+        #[cfg(feature = "node")]
         Command::Doctor { output } => return cmd::doctor::run(output),
         Command::Completion { shell } => return cmd::completion::run(shell),
     };

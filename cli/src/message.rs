@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 
-use agent::event::Lost;
+use agent_common::event::Lost;
 
 use crate::escape;
 
@@ -75,7 +75,7 @@ pub fn size(bytes: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use agent::event::{Lost, LostStage};
+    use agent_common::event::{Lost, LostStage};
 
     use super::{losses, size};
 

@@ -10,10 +10,8 @@ use std::{
     time::Duration,
 };
 
-use agent::{
-    engine::Sink,
-    event::{Event, Lost},
-};
+use agent::engine::Sink;
+use agent_common::event::{Event, Lost};
 
 use crate::{
     journal::Journal,
@@ -21,10 +19,6 @@ use crate::{
     render::Render,
     view::{Row, View},
 };
-
-mod patient;
-
-pub use patient::Patient;
 
 /// A buffer this full is written even if more events wait.
 const FULL: usize = 64 << 10;

@@ -8,8 +8,9 @@ mod json;
 pub mod word;
 
 use crate::{
-    args::{Format, Options, Plan, TimeFormat},
+    args::{Format, Options, TimeFormat},
     clock::Clock,
+    tool::Tool,
     view::Row,
 };
 
@@ -39,22 +40,17 @@ pub trait Render {
     }
 }
 
-/// The renderer that a plan asks for. `bold`: the header may be emphasized.
-pub fn of(plan: &Plan, bold: bool) -> Box<dyn Render> {
-    let clock = |default| Clock::new(plan.options.time.unwrap_or(default));
-    if plan.options.count {
-        return Box::new(counts::Counts::new(plan.format, plan.options.sport, bold));
+/// The renderer of a tool. `bold`: the header may be emphasized.
+pub fn of(tool: Tool, format: Format, options: &Options, bold: bool) -> Box<dyn Render> {
+    if options.count {
+        return Box::new(counts::Counts::new(format, options.sport, bold));
     }
-    match plan.format {
-        Format::Json => Box::new(json::Json::new(plan.tool, &plan.options)),
+    match format {
+        Format::Json => Box::new(json::Json::new(tool, options)),
         Format::Table | Format::Wide | Format::Csv => {
-            let columns = bcc::columns(plan.tool, plan.format, &plan.options);
-            Box::new(column::Columns::new(
-                columns,
-                plan.format == Format::Csv,
-                bold,
-                clock(TimeFormat::Clock),
-            ))
+            let columns = bcc::columns(tool, format, options);
+            let clock = Clock::new(options.time.unwrap_or(TimeFormat::Clock));
+            Box::new(column::Columns::new(columns, format == Format::Csv, bold, clock))
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The tools of `sockeye trace`: their names, in one table. Everything else about a tool is in files of its
 //! name: `args/`, `view/`, `render/bcc/` and docs/tools/; a test at the end looks for them.
 
-use agent::event::{EventKind, Kinds};
+use agent_common::event::{EventKind, Kinds};
 
 /// A tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

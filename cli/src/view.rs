@@ -1,6 +1,6 @@
 //! Views: which events of the engine are rows of a tool, and when. Pure state machines, no I/O.
 
-use agent::event::{Event, Process};
+use agent_common::event::{Event, Process};
 
 mod tcpaccept;
 mod tcpconnect;
@@ -96,7 +96,7 @@ impl<P: Plain> View for P {
 
 #[cfg(test)]
 mod tests {
-    use agent::event::Event;
+    use agent_common::event::Event;
 
     use super::View;
 

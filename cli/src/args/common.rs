@@ -6,7 +6,7 @@ use agent::engine::DEFAULT_RING_BYTES;
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::{
-    TimeFormat,
+    ColorChoice, TimeFormat,
     value::{self, Ids, Prefixes},
 };
 
@@ -23,18 +23,6 @@ pub enum Output {
     Csv,
     /// the same as table
     Bcc,
-}
-
-/// When to use colour.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum ColorChoice {
-    /// on a terminal, unless NO_COLOR is set
-    #[default]
-    Auto,
-    /// always
-    Always,
-    /// never
-    Never,
 }
 
 /// Options of every tool. `allow_hyphen_values`: a negative value is answered by the value's parser, which

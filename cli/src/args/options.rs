@@ -1,7 +1,7 @@
 //! What a tool shows: flags that views and renderers of all tools read. Small and `Copy`, so that nobody
 //! needs the whole command line.
 
-use std::time::Duration;
+use std::{io::IsTerminal, time::Duration};
 
 use clap::ValueEnum;
 
@@ -40,6 +40,31 @@ pub struct Options {
     pub min_latency: Duration,
 }
 
+/// How rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// bcc's columns.
+    Table,
+    /// bcc's columns and more.
+    Wide,
+    /// One JSON object a line.
+    Json,
+    /// Comma-separated values with a header.
+    Csv,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// on a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// always
+    Always,
+    /// never
+    Never,
+}
+
 /// The form of the TIME column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TimeFormat {
@@ -53,4 +78,21 @@ pub enum TimeFormat {
     Utc,
     /// 1772370189.123456, seconds since 1970
     Unix,
+}
+
+impl ColorChoice {
+    /// Whether what goes to `output` has colour.
+    pub fn on(self, output: &impl IsTerminal) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => output.is_terminal() && colour_is_welcome(),
+        }
+    }
+}
+
+fn colour_is_welcome() -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    !set("NO_COLOR") && !dumb
 }

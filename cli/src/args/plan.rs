@@ -1,25 +1,12 @@
 //! What the arguments of a tool say, after they were checked against each other.
 
-use agent::filter::Prefix;
+use agent_common::prefix::Prefix;
 
 use super::{
-    Common, Options, Output, UsageError,
+    Common, Format, Options, Output, UsageError,
     value::{Ports, Prefixes},
 };
 use crate::tool::Tool;
-
-/// How rows are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// bcc's columns.
-    Table,
-    /// bcc's columns and more.
-    Wide,
-    /// One JSON object a line.
-    Json,
-    /// Comma-separated values with a header.
-    Csv,
-}
 
 /// A checked command line of a tool. Nothing in it was compared with the machine yet.
 #[derive(Debug)]

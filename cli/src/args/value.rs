@@ -3,7 +3,7 @@
 
 use std::{net::IpAddr, str::FromStr, time::Duration};
 
-use agent::filter::Prefix;
+use agent_common::prefix::Prefix;
 use jiff::SignedDuration;
 use thiserror::Error;
 

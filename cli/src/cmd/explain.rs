@@ -11,7 +11,7 @@ pub fn explain(plan: &Plan, config: &Config) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
     let mut line = |name: &str, value: &str| _ = writeln!(text, "{name:<12}{value}");
-    let kinds: Vec<&str> = config.kinds.iter().map(agent::event::EventKind::name).collect();
+    let kinds: Vec<&str> = config.kinds.iter().map(agent_common::event::EventKind::name).collect();
     line("in kernel", &format!("events {}", kinds.join(", ")));
     for condition in agent::filter::compile::explain(&config.filter) {
         line("", &condition);

@@ -1,11 +1,6 @@
 //! `sockeye trace`: the glue between the command line and the engine.
 
-use std::{
-    fs::File,
-    io::{self, IsTerminal as _},
-    os::fd::AsFd as _,
-    time::Duration,
-};
+use std::{fs::File, io, time::Duration};
 
 use agent::{
     bpf::LoadError,
@@ -17,11 +12,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Failure, explain};
 use crate::{
-    args::{ColorChoice, Plan, ToolArgs},
+    args::{Plan, ToolArgs},
     journal::Journal,
     machine::{ThisMachine, one_line},
     message,
-    output::{Output, Patient},
+    output::Output,
+    patient::Patient,
     render, request,
     tool::Tool,
     view,
@@ -53,23 +49,11 @@ pub fn run(tool: ToolArgs) -> Result<(), Failure> {
 }
 
 fn output(plan: &Plan, journal: Option<Journal>) -> io::Result<Output<Patient>> {
-    let stdout = io::stdout();
-    let bold = match plan.common.color {
-        ColorChoice::Always => true,
-        ColorChoice::Never => false,
-        ColorChoice::Auto => stdout.is_terminal() && colour_is_welcome(),
-    };
-    // Not std's stdout: that one splits what it gets into lines, and the buffer is ours already.
-    let writer = Patient::new(stdout.as_fd().try_clone_to_owned()?, plan.common.duration)?;
+    let bold = plan.common.color.on(&io::stdout());
+    let writer = Patient::of_stdout(plan.common.duration)?;
     let view = view::of(plan.tool, &plan.options);
-    let render = render::of(plan, bold);
+    let render = render::of(plan.tool, plan.format, &plan.options, bold);
     Ok(Output::new(view, render, journal, plan.common.max_events, plan.common.buffer_size, writer))
-}
-
-fn colour_is_welcome() -> bool {
-    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-    !set("NO_COLOR") && !dumb
 }
 
 fn trace(

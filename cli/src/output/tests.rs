@@ -7,10 +7,8 @@ use std::{
     rc::Rc,
 };
 
-use agent::{
-    engine::Sink as _,
-    event::{Event, EventKind, FailureCause, TcpState},
-};
+use agent::engine::Sink as _;
+use agent_common::event::{Event, EventKind, FailureCause, TcpState};
 use clap::Parser as _;
 
 use super::{FULL, Output};
@@ -139,7 +137,7 @@ fn sink_of(words: &str) -> Output<io::Sink> {
         other => panic!("{other:?}"),
     };
     let view = view::of(plan.tool, &plan.options);
-    Output::new(view, render::of(&plan, false), None, None, 4096, io::sink())
+    Output::new(view, render::of(plan.tool, plan.format, &plan.options, false), None, None, 4096, io::sink())
 }
 
 /// One event of every kind, and one with everything unknown.

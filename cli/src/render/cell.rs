@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use agent::event::{Family, Process};
+use agent_common::event::{Family, Process};
 
 use super::Paper;
 use crate::{escape, text, view::Row};

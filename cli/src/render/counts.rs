@@ -172,7 +172,7 @@ fn or_dash<T>(value: Option<T>, out: &mut Vec<u8>, write: impl FnOnce(T, &mut Ve
 
 #[cfg(test)]
 mod tests {
-    use agent::event::EventKind;
+    use agent_common::event::EventKind;
 
     use super::{Counts, Render as _};
     use crate::{args::Format, fixture, view};

@@ -3,7 +3,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use agent::event::{Close, Counters, Event, EventKind, Failure, Family, Process};
+use agent_common::event::{Close, Counters, Event, EventKind, Failure, Family, Process};
 use jiff::tz::TimeZone;
 
 use super::{Render, cell, word};

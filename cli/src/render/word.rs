@@ -1,6 +1,6 @@
 //! The words for closed sets: the same in columns, CSV and JSON. docs/json.md lists them.
 
-use agent::event::{CloseHow, Counters, FailureCause, IdentitySource, Initiator, Relation, Role};
+use agent_common::event::{CloseHow, Counters, FailureCause, IdentitySource, Initiator, Relation, Role};
 
 /// Why a connect failed.
 pub const fn cause(cause: FailureCause) -> &'static str {

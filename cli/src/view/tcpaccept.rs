@@ -1,6 +1,6 @@
 //! tcpaccept: every accepted connection is a row, with the process that accepted it.
 
-use agent::event::{Event, EventKind, Process, Relation};
+use agent_common::event::{Event, EventKind, Process, Relation};
 
 use super::{Plain, Row};
 
@@ -22,7 +22,7 @@ pub(super) fn acceptor(event: &Event) -> Option<&Process> {
 
 #[cfg(test)]
 mod tests {
-    use agent::event::{EventKind, Relation};
+    use agent_common::event::{EventKind, Relation};
 
     use super::{Tcpaccept, acceptor};
     use crate::{fixture, view::tests::names};

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use agent::event::{Event, EventKind, FailureCause};
+use agent_common::event::{Event, EventKind, FailureCause};
 
 use super::{Row, Rows, View};
 use crate::{

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use agent::event::{Event, EventKind, FailureCause};
+use agent_common::event::{Event, EventKind, FailureCause};
 
 use super::{Plain, Row};
 use crate::args::Options;
@@ -50,7 +50,7 @@ pub fn latency(event: &Event) -> Option<Duration> {
 mod tests {
     use std::time::Duration;
 
-    use agent::event::{Event, EventKind, FailureCause};
+    use agent_common::event::{Event, EventKind, FailureCause};
 
     use super::Tcpconnlat;
     use crate::{args::Options, fixture, view::tests::names};

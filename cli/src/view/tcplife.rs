@@ -1,7 +1,7 @@
 //! tcplife: every end of a connection is a row, also of one that never was established (as in bcc) and of one
 //! whose beginning nobody saw (bcc shows none of those).
 
-use agent::event::{Event, EventKind, TcpState};
+use agent_common::event::{Event, EventKind, TcpState};
 
 use super::{Plain, Row};
 
@@ -18,7 +18,7 @@ impl Plain for Tcplife {
 
 #[cfg(test)]
 mod tests {
-    use agent::event::TcpState;
+    use agent_common::event::TcpState;
 
     use super::Tcplife;
     use crate::{fixture, view::tests::names};

@@ -1,6 +1,6 @@
 //! tcpstates: every state change is a row.
 
-use agent::event::{Event, EventKind};
+use agent_common::event::{Event, EventKind};
 
 use super::{Plain, Row};
 
@@ -16,7 +16,7 @@ impl Plain for Tcpstates {
 
 #[cfg(test)]
 mod tests {
-    use agent::event::{EventKind, TcpState};
+    use agent_common::event::{EventKind, TcpState};
 
     use super::Tcpstates;
     use crate::{fixture, view::tests::names};

@@ -1,6 +1,6 @@
 //! tcptracer: a connection that was made by this side, one that was accepted, the end of either.
 
-use agent::event::{Event, EventKind, TcpState};
+use agent_common::event::{Event, EventKind, TcpState};
 
 use super::{Row, Rows, View, tcpaccept};
 
@@ -34,12 +34,12 @@ fn was_connected(event: &Event) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use agent::event::{EventKind, TcpState};
+    use agent_common::event::{EventKind, TcpState};
 
     use super::Tcptracer;
     use crate::{fixture, view::tests::names};
 
-    fn closing(from: TcpState) -> agent::event::Event {
+    fn closing(from: TcpState) -> agent_common::event::Event {
         let mut event = fixture::event(&[EventKind::Closing]);
         event.state = fixture::state(from, TcpState::FinWait1).state;
         event

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use agent::filter::Prefix;
+use agent_common::prefix::Prefix;
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
 use super::{Ids, Ports, Prefixes, ValueError, count, duration, latency, pids, ring_bytes, uids};

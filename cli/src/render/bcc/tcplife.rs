@@ -3,7 +3,7 @@
 //! TX_KB and RX_KB are the kernel's `bytes_acked` and `bytes_received`, off by one or two bytes as in bcc
 //! (they count SYN and FIN); the exact payload is in the JSON.
 
-use agent::event::Counters;
+use agent_common::event::Counters;
 
 use super::{Form, cell, place, time_of_day};
 use crate::{

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use agent::event::{Event, EventKind, FailureCause, TcpState};
+use agent_common::event::{Event, EventKind, FailureCause, TcpState};
 use clap::Parser as _;
 use jiff::tz::{TimeZone, offset};
 

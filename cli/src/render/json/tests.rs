@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agent::event::{Event, EventKind, FailureCause, TcpState};
+use agent_common::event::{Event, EventKind, FailureCause, TcpState};
 
 use super::Json;
 use crate::{args::Options, fixture, render::Render as _, tool::Tool, view::Row};

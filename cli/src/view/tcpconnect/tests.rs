@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use agent::event::{Event, EventKind, FailureCause};
+use agent_common::event::{Event, EventKind, FailureCause};
 
 use super::{HELD, PORT_NS, Tcpconnect, VERDICT_NS};
 use crate::{args::Options, dns::Names, fixture, view::View as _};

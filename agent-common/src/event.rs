@@ -1,14 +1,15 @@
-//! What the agent tells: one [`Event`] per thing that happened to a socket.
+//! What user space makes of a record, and what the agent tells: one [`Event`] per thing that happened to a socket.
+//! It is here, behind a feature that the kernel programs do not have, so that a client without the node side has it.
 //!
 //! An event is `Copy` and owns no memory, so that nothing on its path allocates. What is not known is
 //! `None`, never 0. Strings from the kernel ([`Comm`]) are bytes here; whoever shows them escapes them.
 
-use std::{
+use core::{
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
-pub use agent_common::{
+pub use crate::{
     kind::EventKind,
     record::{Counters, Relation},
     state::TcpState,
@@ -56,8 +57,8 @@ impl Comm {
     }
 }
 
-impl std::fmt::Debug for Comm {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Debug for Comm {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "\"{}\"", self.bytes().escape_ascii())
     }
 }
@@ -298,7 +299,7 @@ pub struct Lost {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LostStage {
     /// A counter of the kernel programs.
-    Kernel(agent_common::loss::Loss),
+    Kernel(crate::loss::Loss),
     /// The kernel did not run a program because the same one was running on that CPU.
     Recursion,
     /// A record that user space could not decode.
@@ -317,7 +318,7 @@ impl LostStage {
 
     /// What the user can do about it, if anything.
     pub const fn remedy(self) -> Option<&'static str> {
-        use agent_common::loss::Loss;
+        use crate::loss::Loss;
         match self {
             Self::Kernel(Loss::BulkRingFull | Loss::RareRingFull) => Some("raise --buffer-size"),
             _ => None,
@@ -326,7 +327,7 @@ impl LostStage {
 
     /// Whether an event is missing; otherwise it was repaired and is only marked.
     pub const fn loses_events(self) -> bool {
-        use agent_common::loss::Loss;
+        use crate::loss::Loss;
         matches!(
             self,
             Self::Kernel(Loss::BulkRingFull | Loss::RareRingFull | Loss::PendingFull) | Self::Decode

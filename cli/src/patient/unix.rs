@@ -1,5 +1,4 @@
-//! Standard output that can be given up: a pipe that nobody reads blocks a write for ever, and with it the
-//! loop that would hear Ctrl-C.
+//! The real thing: waits with poll(2) for the reader and for a signal.
 
 use std::{
     fs::File,
@@ -39,7 +38,7 @@ pub struct Patient {
 
 impl Patient {
     /// Waits for the reader of `output` until SIGINT or SIGTERM come, or the duration is over.
-    pub fn new(output: OwnedFd, duration: Option<Duration>) -> io::Result<Self> {
+    fn new(output: OwnedFd, duration: Option<Duration>) -> io::Result<Self> {
         let (signal, sender) = UnixStream::pair()?;
         signal.set_nonblocking(true)?;
         for number in [Signal::INT, Signal::TERM] {
@@ -50,6 +49,11 @@ impl Patient {
         // A duration so long that it has no end in this clock has none here either.
         let end = duration.and_then(|duration| Instant::now().checked_add(duration));
         Ok(Self { file: File::from(output), signal, end, give_up: None, can_block })
+    }
+
+    /// Standard output. Not std's own: that one splits what it gets into lines, and the buffers are ours already.
+    pub fn of_stdout(duration: Option<Duration>) -> io::Result<Self> {
+        Self::new(io::stdout().as_fd().try_clone_to_owned()?, duration)
     }
 
     /// Waits until a few bytes can be written without blocking.
