@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cgroup_path   a cgroup's path -> pod UID and container id              (pure)
+//! labels        a pod's labels in one piece of memory                    (pure)
 //! selector      Kubernetes' label selectors                              (pure)
 //! workload      a pod's owner, without asking the cluster                (pure)
 //! pods          the pods of this node, slim; the deleted ones for a while
@@ -9,8 +10,14 @@
 //! names         an event -> Identity
 //! ```
 
+pub mod cgroup_path;
+pub mod labels;
+pub mod selector;
+pub mod workload;
+
 use std::sync::Arc;
 
+use self::labels::Labels;
 use crate::event::IdentitySource;
 
 /// A pod, as far as it is used. The names are shared by all its containers' identities.
@@ -25,7 +32,7 @@ pub struct Pod {
     /// What it belongs to.
     pub workload: Option<Workload>,
     /// Labels, sorted by key.
-    pub labels: Box<[(Box<str>, Box<str>)]>,
+    pub labels: Labels,
 }
 
 /// What a pod belongs to.
