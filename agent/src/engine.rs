@@ -20,6 +20,7 @@ use self::losses::Losses;
 pub use self::snapshot::Found;
 use crate::{
     bpf::{Attached, LoadError, Loader, Object, ProgramFault, Ring, Settings},
+    decode::{self, Context},
     event::{Event, Kinds, Lost},
     filter::{
         Filter,
@@ -215,7 +216,7 @@ impl Engine {
         engine.degraded.extend(missing_fields(&fields, config));
         engine.fields = fields;
         if config.snapshot {
-            engine.found = snapshot::take(&mut engine.object, &plan, &config.roots);
+            engine.found = snapshot::take(&mut engine.object, |probe| plan.wants(probe), &config.roots);
         }
         Ok(engine)
     }
@@ -256,6 +257,22 @@ impl Engine {
     ) -> Result<(), LoadError> {
         self.compiled = compiled;
         Ok(self.object.replace_filter(&self.compiled, is_known)?)
+    }
+
+    /// Gives every socket of this machine to `visit`, as a synthetic event.
+    pub fn sockets(
+        &mut self,
+        roots: &Roots,
+        context: &Context,
+        visit: &mut (dyn FnMut(&Event) + Send),
+    ) -> usize {
+        let attached: Vec<&'static str> = self.attached.iter().map(|one| one.program).collect();
+        let has = |probe: &Probe| attached.contains(&probe.program);
+        snapshot::visit(&mut self.object, has, roots, &mut |_, bytes| {
+            if let Ok(decoded) = decode::decode(bytes, context) {
+                visit(&decoded.event);
+            }
+        })
     }
 
     /// The programs that are attached, with how often the kernel skipped each.

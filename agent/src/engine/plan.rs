@@ -24,7 +24,7 @@ impl Plan {
             plan.usage(types, fields);
         }
         let filters = config.filter.allow.iter().chain(&config.filter.deny);
-        if filters.clone().any(|filter| !filter.cgroups.is_empty()) {
+        if config.shared || filters.clone().any(|filter| !filter.cgroups.is_empty()) {
             plan.add(probes::CGROUP, types, fields);
         }
         if config.snapshot {

@@ -15,11 +15,10 @@ use agent_common::record;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use zerocopy::FromBytes as _;
 
-use super::plan::Plan;
 use crate::{
     bpf::Object,
     host::{Roots, netns},
-    probes,
+    probes::{self, Probe},
 };
 
 /// What the snapshot found.
@@ -33,32 +32,55 @@ pub struct Found {
     pub skipped_namespaces: usize,
 }
 
+/// Called with each socket, decoded and as bytes.
+pub(super) type Visit<'a> = dyn FnMut(&record::Snapshot, &[u8]) + Send + 'a;
+
 /// Takes the snapshot. What fails is left out: sockets then get their record with their next event.
-pub(super) fn take(object: &mut Object, plan: &Plan, roots: &Roots) -> Found {
+pub(super) fn take(object: &mut Object, has: impl Fn(&Probe) -> bool, roots: &Roots) -> Found {
     let mut found = Found::default();
-    let mut seen = HashSet::new();
-    if plan.wants(&probes::FILES)
-        && let Ok(file) = object.open_iterator(probes::FILES.program)
-    {
-        let _ = read(file, &mut seen, &mut found);
-    }
-    if plan.wants(&probes::SOCKETS) {
-        // A thread of its own, for it goes from namespace to namespace and does not come back.
-        std::thread::scope(|scope| {
-            let walk = scope.spawn(|| walk_namespaces(object, roots, &mut seen, &mut found));
-            walk.join().expect("reading iterators does not panic");
-        });
-    }
-    found
+    let skipped_namespaces = visit(object, has, roots, &mut |socket, _| {
+        found.sockets += 1;
+        found.owned += usize::from(socket.owner.relation != 0);
+    });
+    Found { skipped_namespaces, ..found }
 }
 
-fn walk_namespaces(object: &mut Object, roots: &Roots, seen: &mut HashSet<u64>, found: &mut Found) {
-    let mut sockets_here = |found: &mut Found| {
+/// Visits every socket once. Gives the number of network namespaces that could not be entered.
+pub(super) fn visit(
+    object: &mut Object,
+    has: impl Fn(&Probe) -> bool,
+    roots: &Roots,
+    visit: &mut Visit<'_>,
+) -> usize {
+    let mut seen = HashSet::new();
+    if has(&probes::FILES)
+        && let Ok(file) = object.open_iterator(probes::FILES.program)
+    {
+        let _ = read(file, &mut seen, visit);
+    }
+    if !has(&probes::SOCKETS) {
+        return 0;
+    }
+    // A thread of its own, for it goes from namespace to namespace and does not come back.
+    std::thread::scope(|scope| {
+        let walk = scope.spawn(|| walk_namespaces(object, roots, &mut seen, visit));
+        walk.join().expect("reading iterators does not panic")
+    })
+}
+
+fn walk_namespaces(
+    object: &mut Object,
+    roots: &Roots,
+    seen: &mut HashSet<u64>,
+    visit: &mut Visit<'_>,
+) -> usize {
+    let mut skipped = 0;
+    let mut sockets_here = || {
         if let Ok(file) = object.open_iterator(probes::SOCKETS.program) {
-            let _ = read(file, seen, found);
+            let _ = read(file, seen, visit);
         }
     };
-    sockets_here(found);
+    sockets_here();
     let own = netns::own(roots).ok();
     for namespace in netns::all(roots).known {
         if Some(namespace.inode) == own {
@@ -68,16 +90,17 @@ fn walk_namespaces(object: &mut Object, roots: &Roots, seen: &mut HashSet<u64>, 
             move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).is_ok()
         });
         if entered {
-            sockets_here(found);
+            sockets_here();
         } else {
-            found.skipped_namespaces += 1;
+            skipped += 1;
         }
     }
+    skipped
 }
 
 /// Reads an iterator to its end. The kernel visits an object again when the buffer was full, so records are
 /// told apart by cookie.
-fn read(mut file: File, seen: &mut HashSet<u64>, found: &mut Found) -> io::Result<()> {
+fn read(mut file: File, seen: &mut HashSet<u64>, visit: &mut Visit<'_>) -> io::Result<()> {
     const RECORD: usize = size_of::<record::Snapshot>();
     let mut buffer = vec![0; 256 * RECORD];
     let mut filled = 0;
@@ -93,8 +116,7 @@ fn read(mut file: File, seen: &mut HashSet<u64>, found: &mut Found) -> io::Resul
         for bytes in buffer[..whole].chunks_exact(RECORD) {
             let Ok(socket) = record::Snapshot::read_from_bytes(bytes) else { continue };
             if seen.insert(socket.socket.cookie) {
-                found.sockets += 1;
-                found.owned += usize::from(socket.owner.relation != 0);
+                visit(&socket, bytes);
             }
         }
         buffer.copy_within(whole..filled, 0);

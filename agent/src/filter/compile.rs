@@ -21,7 +21,7 @@ use agent_common::filter::{AddressKey, BITS, Dimension, FilterConfig};
 
 pub use self::{
     explain::explain,
-    matching::{Surroundings, accepted, matches},
+    matching::{Surroundings, accepted, holds, matches},
 };
 use crate::{
     event::{EventKind, Family, Kinds},
@@ -78,6 +78,15 @@ impl Compiled {
     /// Whether user space must look again, for anybody.
     pub fn needs_user_filter(&self) -> bool {
         self.shares.iter().any(|share| share.needs_user_filter)
+    }
+
+    /// The kinds of a record that the request with this index gets, by the verdict in the record's header.
+    pub fn share(&self, index: usize, verdict: u64, kinds: Kinds) -> Kinds {
+        let Some(share) = self.shares.get(index) else { return Kinds::default() };
+        let gets = |kind: &EventKind| {
+            self.config.subscribers(verdict & self.config.kinds[*kind as usize]) & share.guard != 0
+        };
+        kinds.iter().filter(gets).collect()
     }
 
     /// The fixed part of a filter that lets everything pass to whoever wants the kind: in force while the maps

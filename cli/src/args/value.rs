@@ -203,7 +203,8 @@ fn prefix(text: &str) -> Result<Prefix, ValueError> {
             .ok_or_else(|| ValueError::PrefixLength { text: text.to_owned(), family, most })?,
         None => most,
     };
-    let network = network(address, length);
+    let prefix = Prefix { address, length };
+    let network = prefix.network();
     if network != address {
         return Err(ValueError::HostBits {
             text: text.to_owned(),
@@ -211,31 +212,7 @@ fn prefix(text: &str) -> Result<Prefix, ValueError> {
             single: address.to_string(),
         });
     }
-    Ok(mapped_as_v4(network, length))
-}
-
-/// The address with its host bits cleared.
-fn network(address: IpAddr, length: u8) -> IpAddr {
-    match address {
-        IpAddr::V4(v4) => {
-            let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
-            IpAddr::V4((v4.to_bits() & mask).into())
-        }
-        IpAddr::V6(v6) => {
-            let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
-            IpAddr::V6((v6.to_bits() & mask).into())
-        }
-    }
-}
-
-/// `::ffff:10.0.0.0/104` is 10.0.0.0/8: v4-mapped addresses are shown and matched as IPv4.
-fn mapped_as_v4(address: IpAddr, length: u8) -> Prefix {
-    match (address.to_canonical(), length.checked_sub(96)) {
-        (IpAddr::V4(v4), Some(short)) if address.is_ipv6() => {
-            Prefix { address: IpAddr::V4(v4), length: short }
-        }
-        _ => Prefix { address, length },
-    }
+    Ok(prefix.unmapped())
 }
 
 #[cfg(test)]

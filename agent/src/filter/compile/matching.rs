@@ -79,7 +79,8 @@ pub(super) fn looks_at(conjunction: &Conjunction, dimension: Dimension) -> bool 
 }
 
 /// Whether all conditions but that on the kind hold.
-fn holds(conjunction: &Conjunction, event: &Event, around: &impl Surroundings) -> bool {
+/// Whether all conditions of a conjunction hold for an event, but for its kind.
+pub fn holds(conjunction: &Conjunction, event: &Event, around: &impl Surroundings) -> bool {
     Dimension::ALL
         .into_iter()
         .all(|dimension| !looks_at(conjunction, dimension) || holds_in(conjunction, dimension, event, around))
