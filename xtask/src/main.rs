@@ -15,7 +15,7 @@ mod bench;
 mod buf;
 mod build;
 mod cargo;
-mod e2e;
+mod chart;
 mod image;
 mod lint;
 mod live;
@@ -52,8 +52,8 @@ enum Command {
     Vm(vm::Arguments),
     /// Assemble the container image as an OCI archive and print its path
     Image(image::Arguments),
-    /// Sockeye in a real Kubernetes of one node: bring it up, run the scenarios
-    E2e(e2e::Arguments),
+    /// Check the Helm chart; with --write, renew what is compared
+    Chart(chart::Arguments),
     /// Measure Sockeye beside its peers; writes docs/benchmarks/<date>.md
     Bench(bench::Arguments),
 }
@@ -66,7 +66,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::main(&arguments),
         Command::Vm(arguments) => vm::main(&arguments),
         Command::Image(arguments) => image::main(&arguments),
-        Command::E2e(arguments) => e2e::main(&arguments),
+        Command::Chart(arguments) => chart::main(&arguments),
         Command::Bench(arguments) => bench::main(&arguments),
     };
     match result {

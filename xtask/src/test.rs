@@ -1,11 +1,10 @@
 //! `cargo xtask test`: everything. Lints, unit and property tests, live tests on the running kernel, the same
-//! live tests under every kernel of the matrix, Sockeye in a real Kubernetes.
+//! live tests under every kernel of the matrix.
 
 mod matrix;
 mod report;
 
 use std::{
-    env,
     io::{Write as _, stdout},
     process::{Command, ExitCode, Stdio},
 };
@@ -16,7 +15,7 @@ pub use self::report::Report;
 use crate::{
     buf, build,
     cargo::{self, Executable},
-    e2e, lint,
+    chart, lint,
     live::Live,
     process,
     setup::{self, Scope, Target},
@@ -40,16 +39,16 @@ enum Part {
     Lint,
     /// Unit and property tests; no root needed
     Unit,
+    /// The Helm chart, by helm, kubeconform and promtool
+    Chart,
     /// Live tests on the running kernel; as root
     Live,
     /// The same live tests under the kernels of the matrix, in virtual machines
     Vm,
-    /// Sockeye in a real Kubernetes of one node; as root
-    E2e,
 }
 
 pub fn main(arguments: &Arguments) -> Result<ExitCode> {
-    let mut report = Report::new(env::var_os("CI").is_some_and(|value| value == "true"));
+    let mut report = Report::here();
     run(arguments, &mut report);
     println!("{report}");
     // The exit status must not be lost with a pipe that is closed.
@@ -60,7 +59,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode> {
 fn run(arguments: &Arguments, report: &mut Report) {
     let wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
     let live = wanted(Part::Live) || wanted(Part::Vm);
-    let scope = if live || wanted(Part::E2e) { Scope::Everything } else { Scope::Build };
+    let scope = if live { Scope::Everything } else { Scope::Build };
     let Some(target) = report.step("setup", || setup::ensure(scope)) else { return };
     if wanted(Part::Lint) {
         report.step("format", lint::format);
@@ -69,24 +68,17 @@ fn run(arguments: &Arguments, report: &mut Report) {
         report.step("clippy", lint::clippy);
         report.step("clippy, kernel programs", lint::clippy_kernel);
     }
-    if wanted(Part::Unit) || live {
-        tests_of_crates(arguments, &target, report);
+    if wanted(Part::Chart) {
+        chart::check(report);
     }
-    if wanted(Part::E2e)
-        && let Some(sockeye) = report.step("build sockeye for the cluster", build::sockeye)
-    {
-        e2e::run(&sockeye, &arguments.filter, report);
+    if !wanted(Part::Unit) && !live {
+        return;
     }
-}
-
-fn tests_of_crates(arguments: &Arguments, target: &Target, report: &mut Report) {
-    let wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
-    let live = wanted(Part::Live) || wanted(Part::Vm);
-    let Some(tests) = report.step("build the tests", || tests(target)) else { return };
+    let Some(tests) = report.step("build the tests", || tests(&target)) else { return };
     let (live_tests, unit_tests): (Vec<_>, Vec<_>) = tests.into_iter().partition(Executable::is_live);
     if wanted(Part::Unit) {
         report.step("unit and property tests", || unit(&unit_tests, &arguments.filter));
-        report.step("documentation tests", || documentation(target, &arguments.filter));
+        report.step("documentation tests", || documentation(&target, &arguments.filter));
     }
     if !live {
         return;

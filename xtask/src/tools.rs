@@ -160,6 +160,16 @@ impl Go {
         command.env("CGO_ENABLED", "0").env("GOFLAGS", "-buildvcs=false").env("GOWORK", "off");
         command
     }
+
+    /// A module of Go's module cache, downloaded if it is not there: its folder, which is not to be written to.
+    pub fn module(&self, path: &str, version: &str) -> Result<PathBuf> {
+        let folder = workspace::cache("tools")?;
+        let mut command = self.command(&folder);
+        let text = process::output(command.args(["mod", "download", "-json", &format!("{path}@{version}")]))?;
+        let folder = text.lines().find_map(|line| line.trim().strip_prefix("\"Dir\": \""));
+        let folder = folder.and_then(|rest| rest.strip_suffix("\",")).context("go names no folder")?;
+        Ok(PathBuf::from(folder))
+    }
 }
 
 fn find() -> Result<Have<Go>> {

@@ -1,6 +1,7 @@
 //! What came of the steps: a table, what was skipped and why, and whether all that is good enough.
 
 use std::{
+    env,
     fmt::{self, Write as _},
     time::{Duration, Instant},
 };
@@ -30,6 +31,11 @@ impl Report {
     /// A report for CI (`strict`) or for somebody who reads it.
     pub fn new(strict: bool) -> Self {
         Self { strict, ..Self::default() }
+    }
+
+    /// A report for whoever started this process.
+    pub fn here() -> Self {
+        Self::new(env::var_os("CI").is_some_and(|value| value == "true"))
     }
 
     /// Runs a step and notes what came of it. Its value is there if it succeeded.
