@@ -68,6 +68,8 @@ fn the_agent_takes_every_configuration_that_the_chart_writes() {
             "{name}"
         );
         assert!(config.admin.is_some(), "{name}: no probes could be answered");
+        // Without a token there is no API server to ask.
+        assert_eq!(config.kubernetes.is_some(), name != "bare", "{name}");
     }
 }
 

@@ -31,6 +31,10 @@ token-audience:
   {{- end }}
 {{- end }}
 authorize: {{ .Values.auth.authorize }}
+{{- if not .Values.serviceAccount.automount }}
+# Without a token there is nobody to ask.
+kubernetes: "off"
+{{- end }}
 {{- range $name, $value := .Values.config }}
 {{- if not (or (kindIs "invalid" $value) (eq (toString $value) "")) }}
 {{ $name }}: {{ include "sockeye.scalar" $value }}

@@ -1,8 +1,4 @@
 {{/* Names. */}}
-{{- define "sockeye.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
-{{- end }}
-
 {{- define "sockeye.fullname" -}}
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
@@ -33,9 +29,12 @@
 {{- end }}
 {{- end }}
 
-{{/* Labels that never change for a release: what selectors may use. */}}
+{{/*
+Labels that never change for a release: what selectors may use. `kubectl sockeye` finds agents by name and component,
+whatever the objects are called.
+*/}}
 {{- define "sockeye.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "sockeye.name" . }}
+app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: agent
 {{- end }}

@@ -67,7 +67,7 @@
 {{- range $key, $labels := dict "commonLabels" .Values.commonLabels "podLabels" .Values.podLabels }}
 {{- range $label, $_ := $labels }}
 {{- if or (eq $label "helm.sh/chart") (has $label (list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/version" "app.kubernetes.io/part-of" "app.kubernetes.io/managed-by")) }}
-{{- fail (printf "%s cannot set %s: the chart sets it, and selectors go by it (nameOverride changes app.kubernetes.io/name)" $key $label) }}
+{{- fail (printf "%s cannot set %s: the chart sets it, and agents are found by it" $key $label) }}
 {{- end }}
 {{- end }}
 {{- end }}
