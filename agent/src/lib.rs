@@ -8,6 +8,7 @@
 //! engine    probes attached, filters in place, snapshot taken: events
 //! identity  whose a socket is: container, pod, workload
 //! hub       one engine, many subscribers
+//! observe   the gRPC service: streams from the hub
 //! wire      an event as protobuf                                         (pure)
 //! api       the gRPC server and the admin port
 //! doctor    what each tool can and cannot have on this machine, and why
@@ -24,5 +25,6 @@ pub mod filter;
 pub mod host;
 pub mod hub;
 pub mod identity;
+pub mod observe;
 pub mod probes;
 pub mod wire;

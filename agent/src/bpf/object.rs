@@ -80,6 +80,8 @@ pub struct Object {
     btf: Option<Btf>,
     losses: LossCounters,
     generation: u32,
+    /// A filter is being changed, or could not be: everything passes.
+    open: bool,
 }
 
 impl Object {
@@ -120,7 +122,7 @@ impl Object {
         }
         let mut ebpf = loader.load(BYTES).map_err(LoadError::Object)?;
         let losses = LossCounters::take(&mut ebpf)?;
-        Ok(Self { ebpf, btf: Some(btf), losses, generation: 0 })
+        Ok(Self { ebpf, btf: Some(btf), losses, generation: 0, open: false })
     }
 
     /// The rings, bulk first.
@@ -192,14 +194,17 @@ impl Object {
         // Two generations, neither of them 0 ("no verdict cached").
         let open = if self.generation >= u32::MAX - 1 { 1 } else { self.generation + 1 };
         self.generation = open;
+        self.open = true;
         maps::replace_filter(&mut self.ebpf, compiled, open, is_known)?;
         self.generation = open + 1;
+        self.open = false;
         Ok(())
     }
 
-    /// The generation of the filter in force; only its lowest byte travels with records.
-    pub fn generation(&self) -> u8 {
-        self.generation as u8
+    /// The generation of the filter in force, of which the lowest byte travels with records; `None` while
+    /// everything passes.
+    pub fn generation(&self) -> Option<u8> {
+        (!self.open).then_some(self.generation as u8)
     }
 
     /// Takes a program out of the kernel.

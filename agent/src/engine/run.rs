@@ -127,7 +127,7 @@ impl Engine {
         for ring in &mut self.rings {
             let drained = ring.drain(|bytes| match decode::decode(bytes, context) {
                 Ok(Decoded { mut event, verdict, generation }) => {
-                    let is_current = generation == in_force;
+                    let is_current = Some(generation) == in_force;
                     sink.record(&mut event, &Routing { compiled, verdict, is_current })
                 }
                 Err(error) => {

@@ -1,0 +1,80 @@
+use super::{event, identity};
+use crate::{
+    event::{Lost, LostStage},
+    hub::queue::{Batch, End, Item, Overflow, Queue},
+};
+
+fn item(at: u64) -> Item {
+    Item { event: event(10, at), local: identity(None, false), seq: at }
+}
+
+fn times(batch: &Batch) -> Vec<u64> {
+    batch.items.iter().map(|item| item.event.wall_ns).collect()
+}
+
+#[test]
+fn a_full_queue_loses_its_oldest_and_says_how_many_and_when() {
+    let queue = Queue::new(3);
+    (1..=5).for_each(|at| queue.push(item(at)));
+    let mut batch = Batch::default();
+    queue.take(10, &mut batch);
+    assert_eq!(batch.overflow, Some(Overflow { count: 2, first_ns: 1, last_ns: 2 }));
+    assert_eq!(times(&batch), [3, 4, 5]);
+    queue.take(10, &mut batch);
+    assert_eq!((batch.overflow, batch.items.len()), (None, 0), "told once");
+    assert_eq!(queue.totals(), (3, 2));
+}
+
+#[test]
+fn a_large_queue_is_taken_in_batches_and_in_order() {
+    let queue = Queue::new(100);
+    (1..=5).for_each(|at| queue.push(item(at)));
+    let mut batch = Batch::default();
+    queue.take(2, &mut batch);
+    assert_eq!((times(&batch), batch.more), (vec![1, 2], true));
+    queue.take(3, &mut batch);
+    assert_eq!((times(&batch), batch.more), (vec![3, 4, 5], false));
+}
+
+#[test]
+fn the_end_comes_after_all_that_is_there() {
+    let queue = Queue::new(100);
+    (1..=3).for_each(|at| queue.push(item(at)));
+    queue.end(End::Stopping);
+    queue.end(End::Broken("later".to_owned()));
+    let mut batch = Batch::default();
+    queue.take(2, &mut batch);
+    assert_eq!(batch.ended, None);
+    queue.take(2, &mut batch);
+    assert_eq!((times(&batch), batch.ended), (vec![3], Some(End::Stopping)));
+}
+
+#[test]
+fn losses_of_one_stage_add_up_until_they_are_told() {
+    let lost = |count, until| Lost {
+        stage: LostStage::Recursion,
+        count,
+        since_wall_ns: 1,
+        until_wall_ns: until,
+        cpu: None,
+    };
+    let queue = Queue::new(1);
+    queue.lost(&[lost(2, 10)]);
+    queue.lost(&[lost(3, 20)]);
+    let mut batch = Batch::default();
+    queue.take(1, &mut batch);
+    assert_eq!(batch.lost, [lost(5, 20)]);
+}
+
+#[test]
+fn losses_on_more_cpus_than_there_is_room_for_are_still_counted() {
+    let queue = Queue::new(1);
+    for cpu in 0..1000 {
+        let stage = LostStage::Recursion;
+        queue.lost(&[Lost { stage, count: 1, since_wall_ns: 1, until_wall_ns: 2, cpu: Some(cpu) }]);
+    }
+    let mut batch = Batch::default();
+    queue.take(1, &mut batch);
+    assert_eq!(batch.lost.iter().map(|lost| lost.count).sum::<u64>(), 1000);
+    assert!(batch.lost.len() <= 64, "{}", batch.lost.len());
+}

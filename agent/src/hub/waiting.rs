@@ -1,0 +1,42 @@
+//! Events whose pod the API server has not told of yet: they wait for it, a bounded time, in order.
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::event::Event;
+
+/// How long an event waits at most.
+pub const LONGEST: Duration = Duration::from_millis(500);
+/// How many wait at most; then the oldest goes on without a name.
+const MOST: usize = 4096;
+
+/// The waiting events, the oldest first.
+#[derive(Default)]
+pub struct Waiting {
+    events: VecDeque<Event>,
+}
+
+impl Waiting {
+    /// Whether an event of this cgroup waits: those after it must wait, too, or a socket's events change places.
+    pub fn has(&self, cgroup: Option<u64>) -> bool {
+        !self.events.is_empty() && self.events.iter().any(|event| event.cgroup_id == cgroup)
+    }
+
+    /// Lets an event wait. Gives the oldest where there is no room for both.
+    pub fn push(&mut self, event: Event) -> Option<Event> {
+        let gone = if self.events.len() >= MOST { self.events.pop_front() } else { None };
+        self.events.push_back(event);
+        gone
+    }
+
+    /// Takes the first event that may go: it is over its time, or `is_known` says that its pod is known.
+    pub fn next(&mut self, now_boot_ns: u64, is_known: impl Fn(&Event) -> bool) -> Option<Event> {
+        let over = |event: &Event| event.boot_ns + LONGEST.as_nanos() as u64 <= now_boot_ns;
+        let index = self.events.iter().position(|event| over(event) || is_known(event))?;
+        self.events.remove(index)
+    }
+
+    /// When the oldest is over its time (CLOCK_BOOTTIME).
+    pub fn deadline(&self) -> Option<u64> {
+        self.events.front().map(|event| event.boot_ns + LONGEST.as_nanos() as u64)
+    }
+}
