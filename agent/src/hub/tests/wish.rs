@@ -115,7 +115,7 @@ fn a_caller_with_a_namespace_sees_no_other_and_not_the_host() {
     let in_shop = Filter { namespaces: vec!["shop".into()], ..Filter::default() };
     for (asked, shop, bank) in [
         (wish(&[], &[]), true, false),
-        (wish(&[in_shop.clone()], &[]), true, false),
+        (wish(&[in_shop], &[]), true, false),
         (wish(&[Filter { namespaces: vec!["bank".into()], ..Filter::default() }], &[]), false, false),
     ] {
         let mut asked = asked;
