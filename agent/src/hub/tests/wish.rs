@@ -140,6 +140,6 @@ fn conditions_on_one_kind_leave_out_the_others() {
         errno: None,
     });
     let kinds = |wish: &Wish| wanted(wish, &closed, &who, &names).iter().collect::<Vec<_>>();
-    assert_eq!(kinds(&wish(&[long.clone()], &[])), [EventKind::Close]);
+    assert_eq!(kinds(&wish(std::slice::from_ref(&long), &[])), [EventKind::Close]);
     assert_eq!(kinds(&wish(&[], &[long])), [EventKind::StateChange]);
 }
