@@ -1,5 +1,6 @@
 //! Sockeye's API as Rust types. The texts behind them, with what every field means, are in `sockeye/v1/*.proto`.
 
+pub mod compact;
 pub mod mask;
 
 /// `sockeye.v1`.

@@ -210,7 +210,7 @@ pub(super) fn process(out: &mut Out<'_>, process: &Process, event: &Event) {
     out.word(7, numbers::relation(process.relation));
 }
 
-fn detail(out: &mut Out<'_>, event: &Event, kind: EventKind, kept_counters: Fields) {
+pub(super) fn detail(out: &mut Out<'_>, event: &Event, kind: EventKind, kept_counters: Fields) {
     match kind {
         EventKind::StateChange => {
             if let Some(state) = event.state {

@@ -14,6 +14,7 @@ use super::{Origin, convert::convert, encode};
 use crate::{event::Event, identity::Identity};
 
 mod any;
+mod compact;
 mod plain;
 
 fn origin() -> Origin {
@@ -31,7 +32,7 @@ fn expected(items: &Items, mask: &Mask, origin: &Origin) -> Vec<v1::Event> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn what_is_encoded_is_what_is_converted(

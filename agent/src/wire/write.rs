@@ -109,6 +109,13 @@ impl<'a> Out<'a> {
         self.bytes[begin] = length as u8;
     }
 
+    /// Numbers one after the other, if there are any.
+    pub(super) fn packed(&mut self, number: u32, values: &[u64]) {
+        if !values.is_empty() {
+            self.member(number, Fields::MAX, |out| values.iter().for_each(|value| varint(out.bytes, *value)));
+        }
+    }
+
     /// A message, unless the mask leaves nothing of it.
     #[inline]
     pub(super) fn message(&mut self, number: u32, kept: Fields, write: impl FnOnce(&mut Out<'_>)) {

@@ -155,7 +155,9 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         acked,
         received,
     });
-    let head = (0..256_u32, number(), number(), small(), any::<[bool; 6]>(), role);
+    // At 1970-01-01T00:00:00 a compact batch has no time.
+    let wall_ns = number().prop_map(|ns| ns.max(1));
+    let head = (0..256_u32, number(), wall_ns, small(), any::<[bool; 6]>(), role);
     // Few cookies, places and processes: sockets, places and processes come again.
     let cookie = of(prop_oneof![1..6_u64, number(), (1..4_u64).prop_map(|n| n * 4096 + 1)]);
     let socket =
