@@ -16,6 +16,7 @@ mod buf;
 mod build;
 mod cargo;
 mod chart;
+mod e2e;
 mod image;
 mod lint;
 mod live;
@@ -54,6 +55,8 @@ enum Command {
     Image(image::Arguments),
     /// Check the Helm chart; with --write, renew what is compared
     Chart(chart::Arguments),
+    /// Sockeye in a real Kubernetes of one node: bring it up, run the scenarios
+    E2e(e2e::Arguments),
     /// Measure Sockeye beside its peers; writes docs/benchmarks/<date>.md
     Bench(bench::Arguments),
 }
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Command::Vm(arguments) => vm::main(&arguments),
         Command::Image(arguments) => image::main(&arguments),
         Command::Chart(arguments) => chart::main(&arguments),
+        Command::E2e(arguments) => e2e::main(&arguments),
         Command::Bench(arguments) => bench::main(&arguments),
     };
     match result {

@@ -1,5 +1,5 @@
 //! `cargo xtask test`: everything. Lints, unit and property tests, live tests on the running kernel, the same
-//! live tests under every kernel of the matrix.
+//! live tests under every kernel of the matrix, Sockeye in a real Kubernetes.
 
 mod matrix;
 mod report;
@@ -15,7 +15,7 @@ pub use self::report::Report;
 use crate::{
     buf, build,
     cargo::{self, Executable},
-    chart, lint,
+    chart, e2e, lint,
     live::Live,
     process,
     setup::{self, Scope, Target},
@@ -45,6 +45,8 @@ enum Part {
     Live,
     /// The same live tests under the kernels of the matrix, in virtual machines
     Vm,
+    /// Sockeye in a real Kubernetes of one node; as root
+    E2e,
 }
 
 pub fn main(arguments: &Arguments) -> Result<ExitCode> {
@@ -59,7 +61,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode> {
 fn run(arguments: &Arguments, report: &mut Report) {
     let wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
     let live = wanted(Part::Live) || wanted(Part::Vm);
-    let scope = if live { Scope::Everything } else { Scope::Build };
+    let scope = if live || wanted(Part::E2e) { Scope::Everything } else { Scope::Build };
     let Some(target) = report.step("setup", || setup::ensure(scope)) else { return };
     if wanted(Part::Lint) {
         report.step("format", lint::format);
@@ -71,14 +73,24 @@ fn run(arguments: &Arguments, report: &mut Report) {
     if wanted(Part::Chart) {
         chart::check(report);
     }
-    if !wanted(Part::Unit) && !live {
-        return;
+    if wanted(Part::Unit) || live {
+        tests_of_crates(arguments, &target, report);
     }
-    let Some(tests) = report.step("build the tests", || tests(&target)) else { return };
+    if wanted(Part::E2e)
+        && let Some(sockeye) = report.step("build sockeye for the cluster", build::sockeye)
+    {
+        e2e::run(&sockeye, &arguments.filter, report);
+    }
+}
+
+fn tests_of_crates(arguments: &Arguments, target: &Target, report: &mut Report) {
+    let wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
+    let live = wanted(Part::Live) || wanted(Part::Vm);
+    let Some(tests) = report.step("build the tests", || tests(target)) else { return };
     let (live_tests, unit_tests): (Vec<_>, Vec<_>) = tests.into_iter().partition(Executable::is_live);
     if wanted(Part::Unit) {
         report.step("unit and property tests", || unit(&unit_tests, &arguments.filter));
-        report.step("documentation tests", || documentation(&target, &arguments.filter));
+        report.step("documentation tests", || documentation(target, &arguments.filter));
     }
     if !live {
         return;

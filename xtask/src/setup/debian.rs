@@ -3,6 +3,9 @@
 
 use std::{
     collections::BTreeSet,
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -12,11 +15,23 @@ use super::{Outcome, Step};
 use crate::process;
 
 /// What packages are for, and their names.
-const GROUPS: [(&str, &[&str]); 4] = [
+const GROUPS: [(&str, &[&str]); 5] = [
     ("live tests", &["iproute2", "nftables", "systemd", "bpftool"]),
     ("virtual machines", &["qemu-system-x86", "busybox-static", "kmod", "zstd", "xz-utils"]),
     ("comparison with libbpf-tools", &["libbpf-tools"]),
     ("benchmarks", &["bpftrace"]),
+    (
+        "end-to-end tests",
+        &[
+            "etcd-server",
+            "containerd",
+            "runc",
+            "containernetworking-plugins",
+            "nftables",
+            "iproute2",
+            "util-linux",
+        ],
+    ),
 ];
 
 /// One step for each group.
@@ -54,12 +69,37 @@ fn missing(names: impl Iterator<Item = &'static str>) -> BTreeSet<&'static str> 
     names.into_iter().filter(|name| !installed.contains(name)).collect()
 }
 
+/// While it lives, packages start no services: nobody asked for an etcd on this machine, only for its program.
+struct NoServices(bool);
+
+impl NoServices {
+    const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+    fn new() -> Self {
+        let policy = Path::new(Self::POLICY);
+        // A machine that has a policy keeps its own. Where none can be written, services start.
+        let made = !policy.exists()
+            && fs::write(policy, "#!/bin/sh\nexit 101\n").is_ok()
+            && fs::set_permissions(policy, fs::Permissions::from_mode(0o755)).is_ok();
+        Self(made)
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.0 {
+            let _ = fs::remove_file(Self::POLICY);
+        }
+    }
+}
+
 /// Installs what it can; an error for the first reason why not.
 fn get(packages: &BTreeSet<&str>) -> Result<()> {
     let names = packages.iter().copied().collect::<Vec<_>>().join(" ");
     anyhow::ensure!(process::find("apt-get").is_some(), "no apt-get on this machine");
     anyhow::ensure!(process::is_root(), "not root; `sudo apt-get install {names}`");
     eprintln!("packages: installing {names} by apt …");
+    let _no_services = NoServices::new();
     let apt = || {
         let mut command = Command::new("apt-get");
         command.env("DEBIAN_FRONTEND", "noninteractive").env("LC_ALL", "C");
