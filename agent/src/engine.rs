@@ -166,6 +166,8 @@ pub struct Engine {
     compiled: Compiled,
     fields: Resolved,
     losses: Option<Losses>,
+    /// Looks at the rings in a row that found nothing.
+    empty_looks: u32,
 }
 
 impl Engine {
@@ -208,6 +210,7 @@ impl Engine {
             compiled,
             fields: Resolved::default(),
             losses: None,
+            empty_looks: 0,
         };
         engine.attach(&plan)?;
         engine.object.attached_all();

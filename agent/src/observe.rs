@@ -88,14 +88,12 @@ impl Observer {
             wish::Wish::read(&request).map_err(|error| Status::invalid_argument(error.to_string()))?;
         let mask = Mask::of(request.field_mask.as_ref())
             .map_err(|error| Status::invalid_argument(format!("field_mask: {error}")))?;
-        if wish.compact {
-            return Err(Status::unimplemented("encoding: this agent has ENCODING_READABLE only"));
-        }
         if let Some(namespaces) = &caller.namespaces {
             wish.only_namespaces(namespaces);
         }
         let manner = Manner {
             mask,
+            encoding: request.encoding(),
             origin: self.origin.clone(),
             delay: wish.delay,
             follow: wish.follow,

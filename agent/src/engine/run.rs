@@ -46,7 +46,8 @@ impl Engine {
         let first = || Losses::new(clock.wall_ns(reported_ns));
         let mut losses = self.losses.take().unwrap_or_else(first);
         let mut lost = Vec::new();
-        let mut empty = 0;
+        // A run that goes on after a command does not look again and again.
+        let mut empty = self.empty_looks;
         loop {
             let (records, flow) = self.drain(sink, context, &mut losses);
             let now = boot_ns();
@@ -101,6 +102,7 @@ impl Engine {
                     let _ = sink.lost(&lost);
                 }
                 self.losses = Some(losses);
+                self.empty_looks = empty;
                 return Ok(Ended::ByShutdown);
             }
         }

@@ -1,7 +1,7 @@
 //! The engine's thread: the programs are attached while somebody wants them, and a while after.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -150,6 +150,7 @@ enum Command {
 #[derive(Clone)]
 pub struct Hub {
     commands: mpsc::UnboundedSender<Command>,
+    published: Arc<Mutex<Arc<Status>>>,
 }
 
 impl Hub {
@@ -161,12 +162,14 @@ impl Hub {
     {
         let (commands, inbox) = mpsc::unbounded_channel();
         let sender = commands.clone();
+        let published = Arc::default();
+        let publish = Arc::clone(&published);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
-            let mut running = Running::new(settings, names(), inbox, sender);
+            let mut running = Running::new(settings, names(), inbox, sender, publish);
             runtime.block_on(running.run());
         })?;
-        Ok((Self { commands }, thread))
+        Ok((Self { commands, published }, thread))
     }
 
     /// Subscribes.
@@ -182,6 +185,11 @@ impl Hub {
         let (reply, answer) = oneshot::channel();
         self.commands.send(Command::Status(reply)).ok()?;
         answer.await.ok()
+    }
+
+    /// What the hub was doing a moment ago; waits for nobody.
+    pub fn last_status(&self) -> Arc<Status> {
+        Arc::clone(&self.published.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Every socket now that a wish's filters let in, as synthetic events.
@@ -205,6 +213,9 @@ impl Hub {
 /// How long the programs stay attached after the last one left.
 const DETACH_AFTER: Duration = Duration::from_secs(5);
 
+/// How old the published status may be.
+const PUBLISH_EVERY: Duration = Duration::from_secs(2);
+
 /// After the engine could not be loaded, how long until it is tried again by itself.
 const TRY_AGAIN: Duration = Duration::from_secs(30);
 
@@ -226,6 +237,8 @@ struct Running<N> {
     changed: bool,
     stopping: bool,
     rate: Rate,
+    published: Arc<Mutex<Arc<Status>>>,
+    publish_at: Instant,
     started_wall_ns: u64,
 }
 
@@ -240,6 +253,7 @@ impl<N: Naming> Running<N> {
         names: N,
         inbox: mpsc::UnboundedReceiver<Command>,
         commands: mpsc::UnboundedSender<Command>,
+        published: Arc<Mutex<Arc<Status>>>,
     ) -> Self {
         let exchange = Exchange::new(names, settings.history_bytes, settings.history_always);
         Self {
@@ -258,6 +272,8 @@ impl<N: Naming> Running<N> {
             changed: true,
             stopping: false,
             rate: Rate::default(),
+            published,
+            publish_at: Instant::now(),
             started_wall_ns: wall_ns(),
         }
     }
@@ -269,6 +285,9 @@ impl<N: Naming> Running<N> {
         }
         while !self.stopping {
             self.settle();
+            if Instant::now() >= self.publish_at {
+                self.publish();
+            }
             let command = self.until_command().await;
             match command {
                 Some(command) => self.obey(command),
@@ -321,7 +340,8 @@ impl<N: Naming> Running<N> {
     fn due(&self) -> Option<Instant> {
         let detach = self.engine.as_ref().and(self.idle_since).map(|since| since + DETACH_AFTER);
         let again = self.error.as_ref().and(self.tried).map(|tried| tried + TRY_AGAIN);
-        [detach, again, self.exchange.next_to_forget()].into_iter().flatten().min()
+        let publish = Some(self.publish_at);
+        [detach, again, publish, self.exchange.next_to_forget()].into_iter().flatten().min()
     }
 
     fn obey(&mut self, command: Command) {
@@ -442,6 +462,13 @@ impl<N: Naming> Running<N> {
             }
         }
         self.error = Some(text);
+    }
+
+    /// Puts down how things are, for those who cannot wait.
+    fn publish(&mut self) {
+        let status = Arc::new(self.status());
+        *self.published.lock().unwrap_or_else(PoisonError::into_inner) = status;
+        self.publish_at = Instant::now() + PUBLISH_EVERY;
     }
 
     fn status(&mut self) -> Status {

@@ -38,8 +38,6 @@ pub struct Wish {
     pub until_ns: Option<u64>,
     /// How long events may be held back for a batch.
     pub delay: Duration,
-    /// How events are written.
-    pub compact: bool,
 }
 
 /// What of the history a subscriber wants.
@@ -154,7 +152,7 @@ impl Wish {
                 _ => return Err(BadField::new("max_batch_delay", "at most 10 s")),
             },
         };
-        let encoding = v1::Encoding::try_from(*encoding)
+        v1::Encoding::try_from(*encoding)
             .map_err(|_| BadField::new("encoding", format!("{encoding} is no encoding")))?;
         Ok(Self {
             allow: conditions("allow", allow)?,
@@ -164,7 +162,6 @@ impl Wish {
             until_ns,
             past,
             delay,
-            compact: encoding == v1::Encoding::Compact,
         })
     }
 }

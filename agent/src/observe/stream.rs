@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use prost::Message as _;
 use proto::{
     mask::Mask,
-    v1::{Heartbeat, LossStage, LostEvents, ObserveResponse, observe_response::Payload},
+    v1::{self, Heartbeat, LossStage, LostEvents, ObserveResponse, observe_response::Payload},
 };
 use tokio::sync::mpsc;
 use tonic::Status;
@@ -20,7 +20,7 @@ use crate::{
     event::{Lost, LostStage},
     host::clock::Clock,
     hub::{Batch, End, Item, Overflow, Subscriber},
-    wire::{Origin, encode::Encoder},
+    wire::{Encoder, Origin},
 };
 
 /// Events of a batch; a queue that has so many is emptied without waiting for more.
@@ -36,6 +36,8 @@ const TELL_LOSSES_EVERY: Duration = Duration::from_secs(1);
 pub struct Manner {
     /// Fields that are wanted.
     pub mask: Mask,
+    /// Readable or compact.
+    pub encoding: v1::Encoding,
     /// What is put into every event.
     pub origin: Origin,
     /// How long events are held back for a batch.
@@ -74,7 +76,7 @@ pub async fn pump(
     answers: mpsc::Sender<Result<Encoded, Status>>,
     barred: impl Future<Output = Status>,
 ) {
-    let encoder = Encoder::new(&manner.mask, manner.origin.clone());
+    let encoder = Encoder::new(manner.encoding, &manner.mask, manner.origin.clone());
     let seq = subscriber.seq;
     let last = answers.clone();
     let mut stream = Stream {
@@ -202,7 +204,7 @@ impl Stream {
 
     async fn events(&mut self, items: &[Item]) -> Result<(), Over> {
         for item in items {
-            if self.encoder.events() >= 1024 {
+            if !self.encoder.has_room() {
                 self.finish().await?;
             }
             self.encoder.push(&item.event, Some(&item.local));
