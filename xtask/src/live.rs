@@ -133,7 +133,8 @@ impl Live {
         let mut guest = Guest::new(&command)
             .with_file(&self.sockeye, GUEST_SOCKEYE)
             .with_file(&self.tests.path, GUEST_TESTS)
-            .with_variable("SOCKEYE_BIN", GUEST_SOCKEYE);
+            .with_variable("SOCKEYE_BIN", GUEST_SOCKEYE)
+            .with_variable("SOCKEYE_EMULATED", "1");
         if refused {
             guest = guest.with_variable("SOCKEYE_EXPECT", "refusal");
         }

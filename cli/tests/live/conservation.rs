@@ -9,6 +9,7 @@ use crate::{
         PATIENCE,
         actor::{Actor, socket},
         event::Event,
+        kernel,
         netns::Netns,
         order::{Order, Reply, Storm},
         trace::{Ended, Trace},
@@ -112,8 +113,7 @@ fn every_open_of_a_hundred_thousand_connections_is_seen_exactly_once() {
     let netns = arena.netns();
     let trace = Trace::start(&["tcplife", "--netns", &netns, "--buffer-size", "8M"]);
     let before = (arena.active_opens(), arena.passive_opens());
-    // An emulated machine makes as many as it can in a minute.
-    let made = arena.storm(100_000, Duration::from_secs(60));
+    let made = arena.storm(kernel::many(100_000), Duration::from_secs(60));
     let opens = (arena.active_opens() - before.0, arena.passive_opens() - before.1);
     arena.settle();
     let ended = trace.stop();
@@ -215,8 +215,9 @@ fn thousands_closed_in_a_row_under_traffic_are_each_seen_exactly_once() {
     let netns = arena.netns();
     let trace = Trace::start(&["tcpstates", "--netns", &netns, "--buffer-size", "64M"]);
     let before = arena.active_opens();
-    arena.server.start(&Order::Serve { listener: arena.listener, count: 20_000 });
-    let storm = Storm { to: arena.to.clone(), count: 20_000, at_most: Duration::from_secs(15) };
+    let count = kernel::many(20_000);
+    arena.server.start(&Order::Serve { listener: arena.listener, count });
+    let storm = Storm { to: arena.to.clone(), count, at_most: Duration::from_secs(15) };
     arena.client.start(&Order::Storm(storm));
     let patience = Duration::from_secs(90);
     for _ in 0..2 {

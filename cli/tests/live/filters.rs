@@ -7,6 +7,7 @@ use crate::{
     bed::{
         actor::{Actor, socket},
         cgroup::Cgroup,
+        kernel,
         netns::{Pair, address},
         order::{Connect, Order, Truth},
         pins::Pins,
@@ -204,8 +205,11 @@ fn two_filters_let_through_only_what_both_name() {
     begin!();
     let mut field = Field::new();
     for (index, one) in DIMENSIONS.iter().enumerate() {
-        for other in &DIMENSIONS[..index] {
-            field.check(&[*one, *other]);
+        for (before, other) in DIMENSIONS[..index].iter().enumerate() {
+            // Forty-odd starts take minutes where the machine is emulated: there each filter has some partners.
+            if !kernel::is_emulated() || (index + before) % 3 == 0 {
+                field.check(&[*one, *other]);
+            }
         }
     }
 }

@@ -70,3 +70,13 @@ pub fn btf_has(name: &str) -> bool {
     let needle = [b"\0", name.as_bytes(), b"\0"].concat();
     btf.windows(needle.len()).any(|window| window == needle)
 }
+
+/// Whether the machine is emulated: a guest of `cargo xtask vm`, a tenth as fast.
+pub fn is_emulated() -> bool {
+    std::env::var_os("SOCKEYE_EMULATED").is_some()
+}
+
+/// So many connections, and a fifth of them where the machine is emulated.
+pub fn many(count: u32) -> u32 {
+    if is_emulated() { count / 5 } else { count }
+}
