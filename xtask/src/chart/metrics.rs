@@ -16,7 +16,7 @@ use super::{
     helm::{Helm, NEWEST},
     promtool, yaml,
 };
-use crate::{process, tools::Have, workspace};
+use crate::{tools::Have, workspace};
 
 /// What all our metrics begin with.
 const PREFIX: &str = "sockeye_";
@@ -39,7 +39,7 @@ pub fn known() -> Result<()> {
     Ok(())
 }
 
-/// promtool reads every query.
+/// promtool reads every query, and sees each alert fire when it should and only then.
 pub fn queries(helm: &Helm) -> Result<Have<()>> {
     let promtool = match promtool::get()? {
         Have::Yes(program) => program,
@@ -47,16 +47,26 @@ pub fn queries(helm: &Helm) -> Result<Have<()>> {
     };
     let work = workspace::target().join("chart");
     fs::create_dir_all(&work).with_context(|| format!("cannot make {}", work.display()))?;
+    let write = |name: &str, text: &str| {
+        let path = work.join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display())).map(|()| path)
+    };
     let dashboard: Value = serde_json::from_str(&read(&folder().join("dashboards/sockeye.json"))?)
         .context("the dashboard is not JSON")?;
-    let rules = [("alerts.json", alerts(helm)?), ("dashboard.json", recorded(&dashboard)?)];
-    for (name, groups) in rules {
-        let path = work.join(name);
-        fs::write(&path, groups.to_string()).with_context(|| format!("cannot write {}", path.display()))?;
-        let text = process::output(Command::new(&promtool).args(["check", "rules"]).arg(&path))?;
-        let found = text.lines().find(|line| line.contains("SUCCESS")).unwrap_or_default();
-        println!("{name}: {}", found.trim());
-        ensure!(!found.is_empty(), "promtool says: {}", text.trim());
+    // The tests name the file of alerts that stands beside them.
+    let tests = read(&folder().join("tests/alerts.yaml"))?;
+    for (name, text, verb) in [
+        ("dashboard.json", recorded(&dashboard)?.to_string(), "check"),
+        ("alerts.json", alerts(helm)?.to_string(), "check"),
+        ("alerts.yaml", tests, "test"),
+    ] {
+        let path = write(name, &text)?;
+        let output = Command::new(&promtool).args([verb, "rules"]).arg(&path).output();
+        let output = output.context("cannot start promtool")?;
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        let found = text.lines().find(|line| line.contains("SUCCESS"));
+        ensure!(output.status.success() && found.is_some(), "promtool says: {}", text.trim());
+        println!("{name}: {}", found.unwrap_or_default().trim());
     }
     Ok(Have::Yes(()))
 }
@@ -138,6 +148,18 @@ mod tests {
         let all = documented("| `sockeye_a_seconds` | histogram | x |\n| `other` | x |\ntext `sockeye_b`\n");
         assert!(exists("sockeye_a_seconds_bucket", &all) && exists("sockeye_a_seconds", &all));
         assert!(!exists("sockeye_a", &all) && !exists("sockeye_b", &all) && !exists("other", &all));
+    }
+
+    #[test]
+    fn every_alert_is_seen_to_fire() {
+        let text = |path| std::fs::read_to_string(crate::chart::folder().join(path)).unwrap();
+        let tests = text("tests/alerts.yaml");
+        let alerts = text("alerts/sockeye.yaml");
+        let alerts: Vec<&str> = alerts.lines().filter_map(|line| line.strip_prefix("- alert: ")).collect();
+        assert!(alerts.len() >= 10, "{alerts:?}");
+        for alert in alerts {
+            assert!(tests.contains(&format!("{{alertname=\"{alert}\"}}")), "tests/alerts.yaml lacks {alert}");
+        }
     }
 
     #[test]
