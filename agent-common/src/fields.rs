@@ -31,6 +31,10 @@ pub enum Need {
     Backlog,
     /// Connects that fail before the socket's state changes.
     SyscallConnect,
+    /// Names of new cgroups.
+    CgroupNames,
+    /// Cgroups and network namespaces of processes that are older than the program.
+    Places,
 }
 
 impl Need {
@@ -46,6 +50,8 @@ impl Need {
             Self::Snapshot => "owners of older sockets",
             Self::Backlog => "accept queue",
             Self::SyscallConnect => "connects that fail before any state",
+            Self::CgroupNames => "names of new cgroups",
+            Self::Places => "places of older processes",
         }
     }
 }
@@ -127,6 +133,10 @@ macro_rules! for_each_field {
             FILE_PRIVATE_DATA: 8 = [("file", "private_data")], SyscallConnect;
             SK_PROTOCOL: 2 = [("sock", "sk_protocol")], SyscallConnect;
             SK_COOKIE: 8 = [("sock_common", "skc_cookie.counter")], SyscallConnect;
+            KN_NAME: 8 = [("kernfs_node", "name")], CgroupNames;
+            TASK_CGROUPS: 8 = [("task_struct", "cgroups")], Places;
+            CSS_SET_DEFAULT: 8 = [("css_set", "dfl_cgrp")], Places;
+            NSPROXY_NET: 8 = [("nsproxy", "net_ns")], Places;
         }
     };
 }

@@ -18,6 +18,8 @@ pub enum RecordType {
     SyscallConnect = 3,
     /// [`Snapshot`].
     Snapshot = 4,
+    /// [`CgroupMade`].
+    CgroupMade = 5,
 }
 
 /// Bits of [`Header::flags`].
@@ -291,6 +293,50 @@ pub struct Snapshot {
     pub owner: Owner,
 }
 
+/// How many levels of a new cgroup's path a record has room for: a container, its pod, the class of service, and
+/// two more.
+pub const LEVELS: usize = 5;
+
+/// Room for the name of one level, with the NUL behind it. Container runtimes' names take up to 90 bytes, the
+/// kernel allows 255.
+pub const LEVEL_BYTES: usize = 128;
+
+/// A cgroup of the v2 hierarchy was made; it has no process yet. Layout of [`RecordType::CgroupMade`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct CgroupMade {
+    /// The common head; no filter is asked, so verdict and kinds are 0.
+    pub header: Header,
+    /// Its id.
+    pub id: u64,
+    /// Its parent's id.
+    pub parent: u64,
+    /// Bytes of each name, the cgroup's own first, then upward; 0 = the root, or not read.
+    pub lengths: [u8; LEVELS],
+    /// A bit for each name that is longer than its room.
+    pub cut: u8,
+    /// 1 = the last name is that of a cgroup directly below the root: the path is whole.
+    pub whole: u8,
+    /// Zero.
+    pub pad: u8,
+    /// The names, any bytes but NUL and `/`. What is behind a name's length means nothing.
+    pub names: [[u8; LEVEL_BYTES]; LEVELS],
+}
+
+/// Where a process is, found by an iterator. Not in a ring: the iterator's file is a row of these.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct TaskPlace {
+    /// Start of the process, CLOCK_BOOTTIME; 0 = unknown.
+    pub start_ns: u64,
+    /// Id of its cgroup in the v2 hierarchy; 0 = unknown, 1 = the root.
+    pub cgroup_id: u64,
+    /// Process id in the initial pid namespace.
+    pub pid: u32,
+    /// Inode of its network namespace; 0 = unknown.
+    pub netns: u32,
+}
+
 const _: () = {
     assert!(size_of::<Owner>() == 48);
     assert!(size_of::<Header>() == 32);
@@ -300,4 +346,6 @@ const _: () = {
     assert!(size_of::<Connection>() == 312);
     assert!(size_of::<SyscallConnect>() == 136);
     assert!(size_of::<Snapshot>() == 184);
+    assert!(size_of::<CgroupMade>() == 696);
+    assert!(size_of::<TaskPlace>() == 24);
 };

@@ -5,7 +5,7 @@
 
 /// Everything that happens often: transitions of sockets.
 pub const BULK: u32 = 0;
-/// What must not drown in the bulk: failures seen only at system calls; later drops, resets, errors.
+/// What must not drown in the bulk: failures seen only at system calls, new cgroups; later drops, resets, errors.
 pub const RARE: u32 = 1;
 /// How many rings there are.
 pub const COUNT: u32 = 2;

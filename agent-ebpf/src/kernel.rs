@@ -3,7 +3,7 @@
 //! Every offset is a read-only global that user space set from the running kernel's BTF, so to the verifier
 //! each read is a typed load at a constant offset: it knows what the pointer points to, and a load that does
 //! not fit is refused at load time. `bpf_probe_read_kernel`, which lockdown=confidentiality forbids, is used
-//! in `probes/sys_connect.rs` alone.
+//! in `probes/sys_connect.rs` and for the names of cgroups alone.
 
 use agent_common::{fields::ABSENT, for_each_field};
 use aya_ebpf::{Global, cty::c_void};

@@ -16,10 +16,13 @@ use crate::event::{
     Comm, Event, EventKind, Family, IdentitySource, Kinds, Process, Role, StateChange, TcpState,
 };
 
+mod cgroup;
 mod close;
 mod failure;
 #[cfg(test)]
 mod tests;
+
+pub use self::cgroup::{CgroupMade, Level, cgroup, is_cgroup};
 
 /// What a record does not say and the event needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +83,20 @@ pub enum DecodeError {
         /// What there is.
         length: usize,
     },
+    /// It tells of something that is no event of a socket.
+    #[error("{record:?} record is no event")]
+    NoEvent {
+        /// The type.
+        record: RecordType,
+    },
+    /// A name is longer than its room, or there where it cannot be.
+    #[error("cgroup record with a name of {length} bytes at level {level}")]
+    Name {
+        /// Which name, the cgroup's own being 0.
+        level: usize,
+        /// What the record says.
+        length: u8,
+    },
     /// No TCP state has this number.
     #[error("TCP state {number} is unknown")]
     State {
@@ -102,15 +119,22 @@ pub fn decode(bytes: &[u8], context: &Context) -> Result<Decoded, DecodeError> {
             Ok(syscall_connect(&read(bytes, RecordType::SyscallConnect, &header)?, context))
         }
         RecordType::Snapshot => snapshot(&read(bytes, RecordType::Snapshot, &header)?, context),
+        RecordType::CgroupMade => Err(DecodeError::NoEvent { record: RecordType::CgroupMade }),
     }?;
     Ok(Decoded { event, verdict: header.verdict, generation: header.generation })
 }
 
 fn record_type(number: u8) -> Result<RecordType, DecodeError> {
-    [RecordType::Transition, RecordType::Connection, RecordType::SyscallConnect, RecordType::Snapshot]
-        .into_iter()
-        .find(|record| *record as u8 == number)
-        .ok_or(DecodeError::Type { number })
+    [
+        RecordType::Transition,
+        RecordType::Connection,
+        RecordType::SyscallConnect,
+        RecordType::Snapshot,
+        RecordType::CgroupMade,
+    ]
+    .into_iter()
+    .find(|record| *record as u8 == number)
+    .ok_or(DecodeError::Type { number })
 }
 
 fn read<T: FromBytes>(bytes: &[u8], record: RecordType, header: &Header) -> Result<T, DecodeError> {
@@ -352,7 +376,7 @@ fn identity_source(event: &Event, context: &Context) -> IdentitySource {
 }
 
 /// A number for which the record's 0 means "unknown".
-fn known<T: Default + PartialEq>(value: T) -> Option<T> {
+pub(crate) fn known<T: Default + PartialEq>(value: T) -> Option<T> {
     (value != T::default()).then_some(value)
 }
 

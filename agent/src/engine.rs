@@ -6,7 +6,9 @@
 //! drop(engine)                                 the kernel is as before: links are owned, nothing is pinned
 //! ```
 
+mod iterator;
 mod losses;
+mod places;
 mod plan;
 mod run;
 mod snapshot;
@@ -17,10 +19,10 @@ use agent_common::fields::{FIELDS, Need};
 use thiserror::Error;
 
 use self::losses::Losses;
-pub use self::snapshot::Found;
+pub use self::{places::TaskPlace, snapshot::Found};
 use crate::{
     bpf::{Attached, LoadError, Loader, Object, ProgramFault, Ring, Settings},
-    decode::{self, Context},
+    decode::{self, CgroupMade, Context},
     event::{Event, Kinds, Lost},
     filter::{
         Filter,
@@ -47,6 +49,9 @@ pub struct Config {
     pub syscall_failures: bool,
     /// Look for sockets that are older than the engine, so that they have an owner.
     pub snapshot: bool,
+    /// Tell of new cgroups ([`Sink::cgroup`]), and of the processes that are there ([`Engine::take_places`]):
+    /// what containers are named by.
+    pub names: bool,
     /// Where the machine shows itself.
     pub roots: Roots,
     /// A pinned hash map whose keys are cgroup ids (bcc's `--cgroupmap`).
@@ -93,6 +98,9 @@ pub trait Sink {
             None => ControlFlow::Continue(()),
         }
     }
+
+    /// A cgroup was made, with [`Config::names`]. It comes before the events of its processes.
+    fn cgroup(&mut self, _made: &CgroupMade) {}
 
     /// All events that were there have been given: flush. Also called when a deadline passed.
     fn idle(&mut self, now_boot_ns: u64) -> ControlFlow<()>;
@@ -163,6 +171,7 @@ pub struct Engine {
     attached: Vec<Attached>,
     degraded: Vec<Degraded>,
     found: Found,
+    places: Vec<TaskPlace>,
     compiled: Compiled,
     fields: Resolved,
     losses: Option<Losses>,
@@ -207,6 +216,7 @@ impl Engine {
             attached: Vec::new(),
             degraded: plan.degraded.clone(),
             found: Found::default(),
+            places: Vec::new(),
             compiled,
             fields: Resolved::default(),
             losses: None,
@@ -218,6 +228,9 @@ impl Engine {
         engine.add_existing_cgroups(config)?;
         engine.degraded.extend(missing_fields(&fields, config));
         engine.fields = fields;
+        if plan.wants(&probes::TASKS) {
+            engine.read_places();
+        }
         if config.snapshot {
             engine.found = snapshot::take(&mut engine.object, |probe| plan.wants(probe), &config.roots);
         }
@@ -230,7 +243,10 @@ impl Engine {
         let types =
             Btf::from_file(&config.roots.sys.join("kernel/btf/vmlinux")).map_err(EngineError::NoBtf)?;
         let mut plan = plan::Plan::new(config, &types, &self.fields);
-        let is_wanted = |program: &str| plan.probes.iter().any(|probe| probe.program == program);
+        let is_wanted = |program: &str| {
+            let stands_in = program == probes::CGROUP_UNNAMED.program && plan.wants(&probes::CGROUP_NAMED);
+            stands_in || plan.probes.iter().any(|probe| probe.program == program)
+        };
         let (kept, superfluous) =
             self.attached.drain(..).partition::<Vec<_>, _>(|attached| is_wanted(attached.program));
         self.attached = kept;
@@ -289,18 +305,40 @@ impl Engine {
                 Ok(attached) => self.attached.push(attached),
                 Err(fault) if *probe == probes::STATE => return Err(too_old(fault)),
                 Err(fault) => {
-                    if let Some(log) = fault.verifier_log() {
-                        tracing::debug!(program = probe.program, log, "program refused");
+                    self.refused(probe, &fault);
+                    // Without the names there is still the news.
+                    if *probe == probes::CGROUP_NAMED
+                        && let Ok(attached) =
+                            self.object.attach(probes::CGROUP_UNNAMED.program, &probes::CGROUP_UNNAMED.hook)
+                    {
+                        self.attached.push(attached);
                     }
-                    self.degraded.push(Degraded {
-                        what: probe.name,
-                        effect: probe.effect,
-                        reason: format!("{}: {}", probe.hook.describe(), fault.reason),
-                    });
                 }
             }
         }
         Ok(())
+    }
+
+    fn refused(&mut self, probe: &Probe, fault: &ProgramFault) {
+        if let Some(log) = fault.verifier_log() {
+            tracing::debug!(program = probe.program, log, "program refused");
+        }
+        self.degraded.push(Degraded {
+            what: probe.name,
+            effect: probe.effect,
+            reason: format!("{}: {}", probe.hook.describe(), fault.reason),
+        });
+    }
+
+    fn read_places(&mut self) {
+        match places::take(&mut self.object) {
+            Ok(places) => self.places = places,
+            Err(reason) => self.degraded.push(Degraded {
+                what: probes::TASKS.name,
+                effect: probes::TASKS.effect,
+                reason: format!("{}: {reason}", probes::TASKS.hook.describe()),
+            }),
+        }
     }
 
     /// Takes in the cgroups that were below the filtered ones before the programs.
@@ -325,6 +363,12 @@ impl Engine {
     /// What the start-up snapshot found.
     pub fn found(&self) -> Found {
         self.found
+    }
+
+    /// The processes that were there when the engine was loaded, by pid; empty the second time, and without
+    /// [`Config::names`].
+    pub fn take_places(&mut self) -> Vec<TaskPlace> {
+        std::mem::take(&mut self.places)
     }
 
     /// The filter in force, as the kernel has it.
@@ -364,8 +408,9 @@ fn missing_fields(fields: &Resolved, config: &Config) -> Vec<Degraded> {
         let noticed = match absent.need {
             Need::Counters => config.kinds.has(crate::event::EventKind::Close),
             Need::Backlog => config.kinds.has(crate::event::EventKind::Accept),
-            Need::CgroupTree => uses_cgroups,
+            Need::CgroupTree => uses_cgroups || config.names,
             Need::SyscallConnect => config.syscall_failures,
+            Need::CgroupNames | Need::Places => config.names,
             Need::Snapshot => config.snapshot,
             Need::Engine => false,
             Need::Cgroup | Need::MountNamespace | Need::StartTime => true,

@@ -113,6 +113,19 @@ pub const CGROUP: Probe = Probe {
     effect: "cgroups made below a filtered one are not followed",
 };
 
+/// New cgroups with their names.
+pub const CGROUP_NAMED: Probe = Probe {
+    name: "cgroup",
+    program: "cgroup_named",
+    hook: Hook::TpBtf("cgroup_mkdir"),
+    needs: &[Need::Cgroup, Need::CgroupTree, Need::CgroupNames],
+    effect: "new containers are named only once /proc was looked at",
+};
+
+/// New cgroups without their names: where the names are refused (lockdown=confidentiality).
+pub const CGROUP_UNNAMED: Probe =
+    Probe { program: "cgroup_unnamed", needs: &[Need::Cgroup, Need::CgroupTree], ..CGROUP_NAMED };
+
 /// Older sockets with their owners.
 pub const FILES: Probe = Probe {
     name: "snapshot",
@@ -129,6 +142,15 @@ pub const SOCKETS: Probe = Probe {
     hook: Hook::Iter("tcp"),
     needs: &[Need::Engine],
     effect: "sockets older than the tool and without a descriptor are not known",
+};
+
+/// Older processes with their cgroups and network namespaces.
+pub const TASKS: Probe = Probe {
+    name: "snapshot",
+    program: "snapshot_tasks",
+    hook: Hook::Iter("task"),
+    needs: &[Need::Engine, Need::Cgroup, Need::Places],
+    effect: "containers older than the tool are named only once /proc was looked at",
 };
 
 /// connect() begins.
@@ -148,7 +170,7 @@ pub const EXIT_CONNECT: Probe = Probe {
 };
 
 /// Every probe.
-pub const ALL: [Probe; 12] = [
+pub const ALL: [Probe; 15] = [
     STATE,
     DESTROY,
     ACCEPT_TWO_ARGS,
@@ -157,8 +179,11 @@ pub const ALL: [Probe; 12] = [
     RECV,
     SPACE_ADJUST,
     CGROUP,
+    CGROUP_NAMED,
+    CGROUP_UNNAMED,
     FILES,
     SOCKETS,
+    TASKS,
     ENTER_CONNECT,
     EXIT_CONNECT,
 ];

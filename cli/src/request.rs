@@ -111,6 +111,7 @@ pub fn resolve(plan: &Plan, machine: &dyn Machine) -> Result<Config, Unresolved>
         ring_bytes: common.buffer_size,
         syscall_failures: plan.options.failed,
         snapshot: true,
+        names: false,
         roots: machine.roots(),
         pinned_cgroup,
         pinned_mntns,

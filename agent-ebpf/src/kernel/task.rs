@@ -8,7 +8,7 @@ use aya_ebpf::{
     helpers::{bpf_get_current_uid_gid, generated::bpf_get_current_task_btf},
 };
 
-use super::{follow, offset, read, read_optional};
+use super::{cgroup, follow, offset, read, read_optional};
 
 /// Where an owner's last word is, with its relation as the lowest byte and its version as the next.
 const RELATION_WORD: usize = core::mem::offset_of!(Owner, relation) / 8;
@@ -112,7 +112,45 @@ unsafe fn mount_namespace(task: *const c_void) -> Option<u32> {
     }
 }
 
+/// Whether it is the thread that its process began with.
+///
+/// # Safety
+///
+/// As for [`tgid`].
 #[inline(always)]
-unsafe fn start(task: *const c_void) -> Option<u64> {
+pub unsafe fn is_leader(task: *const c_void) -> bool {
+    unsafe { read::<u32>(task, &offset::TASK_PID) == tgid(task) }
+}
+
+/// Id of the task's cgroup in the v2 hierarchy.
+///
+/// # Safety
+///
+/// As for [`tgid`].
+#[inline(always)]
+pub unsafe fn cgroup_id(task: *const c_void) -> Option<u64> {
+    unsafe { cgroup::id(follow(follow(task, &offset::TASK_CGROUPS)?, &offset::CSS_SET_DEFAULT)?) }
+}
+
+/// Inode of the task's network namespace; an exiting one has given it back.
+///
+/// # Safety
+///
+/// As for [`tgid`].
+#[inline(always)]
+pub unsafe fn netns(task: *const c_void) -> Option<u32> {
+    unsafe {
+        let nsproxy = follow(task, &offset::TASK_NSPROXY)?;
+        read_optional(follow(nsproxy, &offset::NSPROXY_NET)?, &offset::NET_INUM)
+    }
+}
+
+/// When the task's process began, CLOCK_BOOTTIME.
+///
+/// # Safety
+///
+/// As for [`tgid`].
+#[inline(always)]
+pub unsafe fn start(task: *const c_void) -> Option<u64> {
     unsafe { read_optional(follow(task, &offset::TASK_GROUP_LEADER)?, &offset::TASK_START_BOOTTIME) }
 }

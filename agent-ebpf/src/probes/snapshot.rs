@@ -1,12 +1,14 @@
-//! Iterators: sockets that are older than the programs get their record, their owner and their state.
+//! Iterators: sockets that are older than the programs get their record, their owner and their state;
+//! processes that are older are told of with their places.
 //!
 //! `iter/task_file` visits every descriptor of every task of the opener's pid namespace, in all network
 //! namespaces; `iter/tcp` every socket of the opener's network namespace, also those without a descriptor (in
-//! an accept queue, orphans). When the reader's buffer is full the kernel runs a program again for the same
-//! object, so both only fill in what is missing.
+//! an accept queue, orphans); `iter/task` every thread of the opener's pid namespace. When the reader's buffer
+//! is full the kernel runs a program again for the same object, so the first two only fill in what is missing,
+//! and the reader of the third tells processes apart.
 
 use agent_common::{
-    record::{Header, RecordType, Relation, Snapshot, Socket, flag},
+    record::{Header, RecordType, Relation, Snapshot, Socket, TaskPlace, flag},
     store::Store,
 };
 use aya_ebpf::{
@@ -38,6 +40,13 @@ pub struct TcpSocket {
     meta: *mut Meta,
     sk_common: *mut c_void,
     uid: u64,
+}
+
+/// `struct bpf_iter__task` (kernel/bpf/task_iter.c).
+#[repr(C)]
+pub struct Task {
+    meta: *mut Meta,
+    task: *mut c_void,
 }
 
 /// `struct bpf_iter_meta` (include/linux/bpf.h).
@@ -97,6 +106,25 @@ pub extern "C" fn snapshot_sockets(ctx: *const TcpSocket) -> i32 {
         };
         report((*ctx).meta, &tcp, store)
     }
+}
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task")]
+pub extern "C" fn snapshot_tasks(ctx: *const Task) -> i32 {
+    unsafe {
+        let thread = (*ctx).task;
+        if thread.is_null() || !task::is_leader(thread) {
+            return 0;
+        }
+        let place = TaskPlace {
+            start_ns: task::start(thread).unwrap_or(0),
+            cgroup_id: task::cgroup_id(thread).unwrap_or(0),
+            pid: task::tgid(thread),
+            netns: task::netns(thread).unwrap_or(0),
+        };
+        write((*ctx).meta, &place);
+    }
+    0
 }
 
 /// The socket's record, made if the socket is older than the programs.
@@ -165,11 +193,17 @@ unsafe fn report(meta: *mut Meta, tcp: &Tcp, store: &mut Store) -> i32 {
         },
         owner: store.owner,
     };
+    unsafe { write(meta, &record) };
+    0
+}
+
+/// Writes to the iterator's reader.
+#[inline(always)]
+unsafe fn write<T>(meta: *mut Meta, record: &T) {
     unsafe {
         let seq: *mut c_void = read_seq(meta);
-        bpf_seq_write(seq.cast(), (&raw const record).cast_mut().cast(), size_of::<Snapshot>() as u32);
+        bpf_seq_write(seq.cast(), (&raw const *record).cast_mut().cast(), size_of::<T>() as u32);
     }
-    0
 }
 
 #[inline(always)]

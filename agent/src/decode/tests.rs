@@ -6,14 +6,15 @@ use std::{
 };
 
 use agent_common::record::{
-    Connection, Counters, Header, Owner, RecordType, Relation, Snapshot, Socket, SyscallConnect, Transition,
-    flag,
+    CgroupMade, Connection, Counters, Header, Owner, RecordType, Relation, Snapshot, Socket, SyscallConnect,
+    Transition, flag,
 };
 use zerocopy::IntoBytes;
 
 use super::{Context, DecodeError, Decoded, decode};
 use crate::event::{Event, EventKind, Family, IdentitySource, Kinds, Role, TcpState};
 
+mod cgroup;
 mod close;
 mod failure;
 mod property;
@@ -34,6 +35,7 @@ pub(super) fn header(record: RecordType, kinds: &[EventKind], flags: u32) -> Hea
         RecordType::Connection => size_of::<Connection>(),
         RecordType::SyscallConnect => size_of::<SyscallConnect>(),
         RecordType::Snapshot => size_of::<Snapshot>(),
+        RecordType::CgroupMade => size_of::<CgroupMade>(),
     };
     Header {
         time_ns: NOW,

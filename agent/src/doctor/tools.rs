@@ -147,7 +147,7 @@ fn effect(tool: &Tool, missing: &Degraded) -> Option<&'static str> {
 
 /// For absent fields, what needs them.
 fn need(missing: &Degraded) -> Option<Need> {
-    const ALL: [Need; 9] = [
+    const ALL: [Need; 11] = [
         Need::Engine,
         Need::Counters,
         Need::Cgroup,
@@ -157,6 +157,8 @@ fn need(missing: &Degraded) -> Option<Need> {
         Need::Snapshot,
         Need::Backlog,
         Need::SyscallConnect,
+        Need::CgroupNames,
+        Need::Places,
     ];
     ALL.into_iter().find(|need| missing.what == FIELDS && need.name() == missing.effect)
 }
@@ -173,6 +175,8 @@ const fn without(need: Need) -> &'static str {
         Need::Snapshot => crate::probes::FILES.effect,
         Need::Backlog => "the length of the accept queue is unknown",
         Need::SyscallConnect => crate::probes::ENTER_CONNECT.effect,
+        Need::CgroupNames => crate::probes::CGROUP_NAMED.effect,
+        Need::Places => crate::probes::TASKS.effect,
     }
 }
 

@@ -31,6 +31,9 @@ impl Plan {
             plan.add(probes::FILES, types, fields);
             plan.add(probes::SOCKETS, types, fields);
         }
+        if config.names {
+            plan.names(types, fields);
+        }
         if config.syscall_failures {
             plan.add(probes::ENTER_CONNECT, types, fields);
             plan.add(probes::EXIT_CONNECT, types, fields);
@@ -76,6 +79,14 @@ impl Plan {
             self.add(probes::SPACE_ADJUST, types, fields);
         }
         self.add(probes::SEND, types, fields);
+    }
+
+    fn names(&mut self, types: &Btf, fields: &Resolved) {
+        self.add(probes::CGROUP_NAMED, types, fields);
+        if !self.wants(&probes::CGROUP_NAMED) && has_fields(&probes::CGROUP_UNNAMED, fields) {
+            self.add(probes::CGROUP_UNNAMED, types, fields);
+        }
+        self.add(probes::TASKS, types, fields);
     }
 
     fn add(&mut self, probe: Probe, types: &Btf, fields: &Resolved) {

@@ -126,17 +126,25 @@ impl Engine {
         let mut records = 0;
         let compiled = &self.compiled;
         let in_force = self.object.generation();
-        for ring in &mut self.rings {
-            let drained = ring.drain(|bytes| match decode::decode(bytes, context) {
-                Ok(Decoded { mut event, verdict, generation }) => {
-                    let is_current = Some(generation) == in_force;
-                    sink.record(&mut event, &Routing { compiled, verdict, is_current })
-                }
-                Err(error) => {
+        // The rare one first: a new cgroup has to be known before the events of its processes.
+        for ring in self.rings.iter_mut().rev() {
+            let drained = ring.drain(|bytes| {
+                let decoded = if decode::is_cgroup(bytes) {
+                    decode::cgroup(bytes).map(|made| {
+                        sink.cgroup(&made);
+                        ControlFlow::Continue(())
+                    })
+                } else {
+                    decode::decode(bytes, context).map(|Decoded { mut event, verdict, generation }| {
+                        let is_current = Some(generation) == in_force;
+                        sink.record(&mut event, &Routing { compiled, verdict, is_current })
+                    })
+                };
+                decoded.unwrap_or_else(|error| {
                     tracing::debug!(%error, "record not understood");
                     losses.undecoded += 1;
                     ControlFlow::Continue(())
-                }
+                })
             });
             records += drained.records;
             if drained.stopped {

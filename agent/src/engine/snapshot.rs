@@ -4,17 +4,12 @@
 //! a descriptor come from `iter/task_file`, in all network namespaces; those without (accept queues, orphans)
 //! from `iter/tcp`, one namespace at a time, as far as this process may enter it.
 
-use std::{
-    collections::HashSet,
-    fs::File,
-    io::{self, Read as _},
-    os::fd::AsFd as _,
-};
+use std::{collections::HashSet, fs::File, io, os::fd::AsFd as _};
 
 use agent_common::record;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use zerocopy::FromBytes as _;
 
+use super::iterator;
 use crate::{
     bpf::Object,
     host::{Roots, netns},
@@ -98,28 +93,12 @@ fn walk_namespaces(
     skipped
 }
 
-/// Reads an iterator to its end. The kernel visits an object again when the buffer was full, so records are
-/// told apart by cookie.
-fn read(mut file: File, seen: &mut HashSet<u64>, visit: &mut Visit<'_>) -> io::Result<()> {
-    const RECORD: usize = size_of::<record::Snapshot>();
-    let mut buffer = vec![0; 256 * RECORD];
-    let mut filled = 0;
-    loop {
-        let got = match file.read(&mut buffer[filled..]) {
-            Ok(0) => return Ok(()),
-            Ok(got) => got,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        filled += got;
-        let whole = filled / RECORD * RECORD;
-        for bytes in buffer[..whole].chunks_exact(RECORD) {
-            let Ok(socket) = record::Snapshot::read_from_bytes(bytes) else { continue };
-            if seen.insert(socket.socket.cookie) {
-                visit(&socket, bytes);
-            }
+/// Reads an iterator to its end. The kernel visits a socket again when the buffer was full, so they are told apart
+/// by cookie.
+fn read(file: File, seen: &mut HashSet<u64>, visit: &mut Visit<'_>) -> io::Result<()> {
+    iterator::read(file, |socket: record::Snapshot, bytes| {
+        if seen.insert(socket.socket.cookie) {
+            visit(&socket, bytes);
         }
-        buffer.copy_within(whole..filled, 0);
-        filled -= whole;
-    }
+    })
 }

@@ -430,6 +430,7 @@ impl<N: Naming> Running<N> {
             ring_bytes: self.settings.ring_bytes,
             syscall_failures: false,
             snapshot: true,
+            names: false,
             roots: self.settings.roots.clone(),
             pinned_cgroup: None,
             pinned_mntns: None,

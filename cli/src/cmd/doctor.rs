@@ -33,6 +33,7 @@ fn examine() -> Report {
         ring_bytes: SMALL_RING,
         syscall_failures: true,
         snapshot: true,
+        names: false,
         roots: Roots::default(),
         pinned_cgroup: None,
         pinned_mntns: None,
