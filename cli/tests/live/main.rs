@@ -19,6 +19,7 @@ mod filters;
 mod forge;
 mod journal;
 mod life;
+mod names;
 mod older;
 mod owners;
 mod peers;

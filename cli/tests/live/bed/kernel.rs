@@ -13,6 +13,8 @@ pub enum Requirement {
     Fexit,
     /// `sock_send_length` and `sock_recv_length` (6.3): first reads and writes are seen.
     SendReceiveTracepoints,
+    /// Programs may read what their types do not reach. Refused under lockdown=confidentiality.
+    ProbeReads,
 }
 
 /// Why it cannot be had, or `None` where it can. Begins with the words that `xtask test` accepts as a reason.
@@ -20,6 +22,12 @@ pub fn lacks(requirement: Requirement) -> Option<String> {
     match requirement {
         Requirement::SendReceiveTracepoints => (!btf_has("btf_trace_sock_send_length"))
             .then(|| "this kernel lacks the sock_send_length tracepoint".to_owned()),
+        Requirement::ProbeReads => {
+            let modes = std::fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
+            modes
+                .contains("[confidentiality]")
+                .then(|| "this kernel lacks probe reads: lockdown=confidentiality".to_owned())
+        }
         Requirement::Fexit => {
             let report = doctor();
             let tools = report["tools"].as_array().expect("the doctor's tools");
