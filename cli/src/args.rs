@@ -6,6 +6,8 @@
 use clap::{Parser, Subcommand};
 
 #[cfg(feature = "node")]
+mod agent;
+#[cfg(feature = "node")]
 mod common;
 mod options;
 #[cfg(feature = "node")]
@@ -25,6 +27,8 @@ mod tcptracer;
 mod usage;
 pub mod value;
 
+#[cfg(feature = "node")]
+pub use agent::AgentArgs;
 #[cfg(feature = "node")]
 pub use common::{Common, Output};
 pub use options::{ColorChoice, Format, Options, TimeFormat};
@@ -66,6 +70,12 @@ pub enum Command {
         #[arg(short, long, value_name = "FORMAT", default_value = "text")]
         output: DoctorOutput,
     },
+    #[cfg(feature = "node")]
+    /// Serve what the TCP stack of this node does, with the pods' names, to clients and collectors
+    ///
+    /// Each setting is also a variable (SOCKEYE_NODE_NAME) and a key of the file (node-name). A flag goes before a
+    /// variable, a variable before the file.
+    Agent(AgentArgs),
     /// Print a completion script: sockeye completion bash > /etc/bash_completion.d/sockeye
     Completion {
         /// The shell

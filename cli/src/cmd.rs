@@ -1,5 +1,7 @@
 //! The verbs, and how they fail.
 
+#[cfg(feature = "node")]
+pub mod agent;
 pub mod completion;
 #[cfg(feature = "node")]
 pub mod doctor;

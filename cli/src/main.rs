@@ -27,6 +27,8 @@ mod fixture;
 #[cfg(feature = "node")]
 mod journal;
 #[cfg(feature = "node")]
+mod log;
+#[cfg(feature = "node")]
 mod machine;
 mod message;
 #[cfg(feature = "node")]
@@ -69,6 +71,8 @@ fn run(cli: Cli) -> ExitCode {
         Command::Trace { tool } => cmd::trace::run(*tool),
         #[cfg(feature = "node")]
         Command::Doctor { output } => return cmd::doctor::run(output),
+        #[cfg(feature = "node")]
+        Command::Agent(args) => cmd::agent::run(&args),
         Command::Completion { shell } => return cmd::completion::run(shell),
     };
     match ended {

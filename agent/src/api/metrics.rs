@@ -131,53 +131,44 @@ impl ApiMetrics {
         self.0.reviews.get_or_create(&Reviewed { review, result }).inc();
     }
 
-    #[cfg(test)]
-    pub(super) fn refusals(&self, refusal: Refusal) -> u64 {
-        self.0.refused.get_or_create(&Reason { reason: refusal.word() }).get()
-    }
-
-    #[cfg(test)]
-    pub(super) fn tls_reload_errors(&self) -> u64 {
-        self.0.tls_reload_errors.get()
-    }
-
     fn register(&self, registry: &mut Registry) {
+        // The client ends each sentence itself.
         let counts = &self.0;
-        registry.register("connections", "Connections that were let in.", counts.connections.clone());
+        registry.register("connections", "Connections that were let in", counts.connections.clone());
         registry.register(
             "connections_refused",
-            "Connections that were refused, by the limit.",
+            "Connections that were refused, by the limit",
             counts.refused.clone(),
         );
         registry.register(
             "accept_errors",
-            "Connections that could not be accepted.",
+            "Connections that could not be accepted",
             counts.accept_errors.clone(),
         );
         registry.register(
             "tls_handshake_errors",
-            "TLS handshakes that failed.",
+            "TLS handshakes that failed",
             counts.handshake_errors.clone(),
         );
-        registry.register("tls_reloads", "New TLS files taken.", counts.tls_reloads.clone());
+        registry.register("tls_reloads", "New TLS files taken", counts.tls_reloads.clone());
         registry.register(
             "tls_reload_errors",
-            "New TLS files that were wrong.",
+            "New TLS files that were wrong",
             counts.tls_reload_errors.clone(),
         );
         registry.register_with_unit(
             "tls_certificate_expiry_timestamp",
-            "When the server's certificate expires, seconds since 1970; 0 without TLS.",
+            "When the server's certificate expires, seconds since 1970; 0 without TLS",
             Unit::Seconds,
             counts.certificate_expires.clone(),
         );
         registry.register(
             "calls",
-            "Calls that were answered or whose stream ended, by status.",
+            "Calls that were answered or whose stream ended, by status",
             counts.calls.clone(),
         );
-        registry.register("streams", "Calls that are under way.", counts.streams.clone());
-        registry.register("reviews", "Reviews asked of the API server.", counts.reviews.clone());
+        registry.register("streams", "Calls that are under way", counts.streams.clone());
+        registry.register("reviews", "Reviews asked of the API server", counts.reviews.clone());
     }
 }
 
@@ -221,7 +212,7 @@ impl Metrics {
         let mut registry = Registry::default();
         let own = registry.sub_registry_with_prefix("sockeye");
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        own.register("build", "The agent's version.", version);
+        own.register("build", "The agent's version", version);
         api.register(own);
         own.register_collector(Box::new(collect::Figures::new(source)));
         // Names that Prometheus' own clients give to what every process has.

@@ -14,7 +14,7 @@ use super::{
     admin::Admin,
     auth::Auth,
     config::{Config, Kubernetes},
-    listen::{self, ListenError, Listeners},
+    listen::{self, ListenError, Listeners, UnixError},
     metrics::{ApiMetrics, Metrics, Source},
     server::Serving,
     status::{About, Snapshot},
@@ -47,7 +47,13 @@ pub enum ServeError {
 impl ServeError {
     /// The configuration is to blame, or what it names.
     pub const fn of_configuration(&self) -> bool {
-        matches!(self, Self::Listen(_) | Self::Tls(_) | Self::Kubernetes(_))
+        matches!(
+            self,
+            Self::Listen(
+                ListenError::Open(_) | ListenError::Unix(UnixError::Open { .. } | UnixError::NoSocket(_))
+            ) | Self::Tls(_)
+                | Self::Kubernetes(_)
+        )
     }
 }
 

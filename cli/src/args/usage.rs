@@ -131,7 +131,7 @@ impl<'a> Place<'a> {
 
     /// `sockeye trace tcplife`, at most `depth` words behind the program.
     fn path(self, depth: usize) -> String {
-        const VERBS: [&str; 3] = ["trace", "doctor", "completion"];
+        const VERBS: [&str; 4] = ["trace", "doctor", "agent", "completion"];
         let known = self.verb.filter(|verb| VERBS.contains(verb));
         ["sockeye"]
             .into_iter()
