@@ -5,14 +5,18 @@
 //! labels        a pod's labels in one piece of memory                    (pure)
 //! selector      Kubernetes' label selectors                              (pure)
 //! workload      a pod's owner, without asking the cluster                (pure)
-//! pods          the pods of this node, slim; the deleted ones for a while
+//! pods          the pods of this node, slim; the deleted ones for a while (pure)
 //! watch         the API server -> pods
 //! names         an event -> Identity
 //! ```
 
 pub mod cgroup_path;
 pub mod labels;
+pub mod names;
+pub mod pods;
 pub mod selector;
+pub mod testing;
+pub mod watch;
 pub mod workload;
 
 use std::sync::Arc;

@@ -164,7 +164,7 @@ fn pod(level: &str) -> Option<Box<str>> {
 }
 
 /// 8-4-4-4-12 digits with dashes, or (static pods: a hash of the file) 32 without.
-fn is_uid(text: &str) -> bool {
+pub(super) fn is_uid(text: &str) -> bool {
     let bytes = text.as_bytes();
     match bytes.len() {
         32 => bytes.iter().all(u8::is_ascii_hexdigit),

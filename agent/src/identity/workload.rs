@@ -49,69 +49,9 @@ fn is_schedule(text: &str) -> bool {
     matches!(text.len(), 8 | 10) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// A workload as a user names it: `deployment/cart`, `deploy/cart`, `Deployment.apps/cart`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WorkloadName {
-    kind: Box<str>,
-    name: Box<str>,
-}
-
-/// A text that names no workload.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} names no workload; write kind/name, for example deployment/cart")]
-pub struct WorkloadError {
-    text: String,
-}
-
-/// kubectl's short forms.
-const SHORT: [(&str, &str); 9] = [
-    ("deploy", "deployment"),
-    ("rs", "replicaset"),
-    ("sts", "statefulset"),
-    ("ds", "daemonset"),
-    ("cj", "cronjob"),
-    ("rc", "replicationcontroller"),
-    ("po", "pod"),
-    ("ro", "rollout"),
-    ("dc", "deploymentconfig"),
-];
-
-impl std::str::FromStr for WorkloadName {
-    type Err = WorkloadError;
-
-    fn from_str(text: &str) -> Result<Self, WorkloadError> {
-        let error = || WorkloadError { text: text.to_owned() };
-        let (kind, name) = text.split_once('/').ok_or_else(error)?;
-        // `deployment.apps`, `deployment.v1.apps`: a group says nothing more here.
-        let kind = kind.split('.').next().unwrap_or(kind).to_ascii_lowercase();
-        if kind.is_empty() || !kind.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            return Err(error());
-        }
-        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
-        {
-            return Err(error());
-        }
-        let kind = match SHORT.iter().find(|(short, _)| *short == kind) {
-            Some((_, long)) => (*long).into(),
-            None => kind.into(),
-        };
-        Ok(Self { kind, name: name.into() })
-    }
-}
-
-impl WorkloadName {
-    /// Whether it is this one. The kind may be a plural.
-    pub fn is(&self, workload: &Workload) -> bool {
-        let singular = self.kind.strip_suffix('s').unwrap_or(&self.kind);
-        self.name == workload.name
-            && (workload.kind.eq_ignore_ascii_case(&self.kind)
-                || workload.kind.eq_ignore_ascii_case(singular))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Owner, WorkloadName, workload};
+    use super::{Owner, workload};
     use crate::identity::labels::Labels;
 
     fn of(kind: &str, name: &str, labels: &[(&str, &str)]) -> (String, String, bool) {
@@ -165,32 +105,5 @@ mod tests {
         assert_eq!(&*workload("pod-0", &[], &labels).kind, "Pod");
         let other = Owner { kind: "ConfigMap", name: "x", controller: false };
         assert_eq!(&*workload("pod-0", &[other], &labels).name, "pod-0");
-    }
-
-    #[test]
-    fn kinds_are_written_as_kubectl_takes_them() {
-        let cart = workload(
-            "cart",
-            &[Owner { kind: "Deployment", name: "cart", controller: true }],
-            &Labels::default(),
-        );
-        for text in
-            ["deployment/cart", "Deployment/cart", "deployments/cart", "deploy/cart", "deployment.apps/cart"]
-        {
-            assert!(text.parse::<WorkloadName>().unwrap().is(&cart), "{text}");
-        }
-        for text in ["deployment/car", "deployment/cart2", "sts/cart", "deploymen/cart"] {
-            assert!(!text.parse::<WorkloadName>().unwrap().is(&cart), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_names_no_workload_is_refused_in_words() {
-        for text in ["cart", "/cart", "deploy/", "deploy/a/b", "de ploy/cart", ""] {
-            assert_eq!(
-                text.parse::<WorkloadName>().unwrap_err().to_string(),
-                format!("{text:?} names no workload; write kind/name, for example deployment/cart")
-            );
-        }
     }
 }
