@@ -12,7 +12,7 @@ use prost_types::{Duration, Timestamp};
 
 use crate::v1::{
     Accept, Close, Closing, CompactBatch, CompactEvent, CompactPlace, Connect, ConnectFailed, Counters,
-    Established, Event, EventKind, Identity, Listen, Process, Socket, SocketAddress, StateChange,
+    Established, Event, EventKind, Identity, Listen, Process, Socket, SocketAddress, StateChange, TcpState,
     event::Detail,
 };
 
@@ -29,26 +29,41 @@ const SECOND: i64 = 1_000_000_000;
 pub mod bits {
     /// EventKind.
     pub const KIND: u32 = 0x3f;
-    /// Event.synthetic.
-    pub const SYNTHETIC: u32 = 1 << 6;
-    /// Event.gap.
-    pub const GAP: u32 = 1 << 7;
-    /// Event.repaired.
-    pub const REPAIRED: u32 = 1 << 8;
-    /// Event.start_unknown.
-    pub const START_UNKNOWN: u32 = 1 << 9;
     /// Socket.ipv6_socket.
-    pub const IPV6_SOCKET: u32 = 1 << 10;
+    pub const IPV6_SOCKET: u32 = 1 << 6;
     /// Where Socket.role begins: 2 bits.
-    pub const ROLE: u32 = 11;
+    pub const ROLE: u32 = 7;
     /// Where Socket.family begins: 2 bits.
-    pub const FAMILY: u32 = 13;
-    /// Where Socket.state begins: 4 bits.
-    pub const STATE: u32 = 15;
+    pub const FAMILY: u32 = 9;
     /// Nothing is remembered of the socket.
-    pub const ANEW: u32 = 1 << 19;
+    pub const ANEW: u32 = 1 << 11;
     /// The fields of the detail are set.
-    pub const DETAIL: u32 = 1 << 20;
+    pub const DETAIL: u32 = 1 << 12;
+    /// Socket.state is [`usual_state`](super::usual_state).
+    pub const USUAL_STATE: u32 = 1 << 13;
+    /// Where Socket.state begins, if it is not: 4 bits.
+    pub const STATE: u32 = 14;
+    /// Event.synthetic.
+    pub const SYNTHETIC: u32 = 1 << 18;
+    /// Event.gap.
+    pub const GAP: u32 = 1 << 19;
+    /// Event.repaired.
+    pub const REPAIRED: u32 = 1 << 20;
+    /// Event.start_unknown.
+    pub const START_UNKNOWN: u32 = 1 << 21;
+}
+
+/// The state of the socket that an event of this kind leads to, if there is one. A change of state itself says it, in
+/// its codes.
+pub fn usual_state(kind: EventKind, codes: u32) -> TcpState {
+    match kind {
+        EventKind::StateChange => TcpState::try_from((codes >> 4).cast_signed()).unwrap_or_default(),
+        EventKind::Connect => TcpState::SynSent,
+        EventKind::Established => TcpState::Established,
+        EventKind::ConnectFailed | EventKind::Close => TcpState::Close,
+        EventKind::Listen => TcpState::Listen,
+        _ => TcpState::Unspecified,
+    }
 }
 
 /// Why a batch cannot be understood.
@@ -178,7 +193,12 @@ impl Decoder {
         event.gap |= flag(bits::GAP);
         event.repaired |= flag(bits::REPAIRED);
         event.start_unknown |= flag(bits::START_UNKNOWN);
-        event.socket = self.socket(event.socket, &named, place, compact.kind_and_flags)?;
+        let state = if flag(bits::USUAL_STATE) {
+            usual_state(event.kind(), compact.codes).into()
+        } else {
+            (compact.kind_and_flags >> bits::STATE & 15).cast_signed()
+        };
+        event.socket = self.socket(event.socket, &named, place, compact.kind_and_flags, state)?;
         event.owner = entry(&self.processes, named.owner, "processes")?.cloned().or(event.owner);
         event.user = entry(&self.processes, named.user, "processes")?.cloned().or(event.user);
         event.remote =
@@ -265,6 +285,7 @@ impl Decoder {
         named: &Remembered,
         place: CompactPlace,
         flags: u32,
+        state: i32,
     ) -> Result<Option<Socket>, CompactError> {
         let mut socket = rest.unwrap_or_default();
         let [local, remote] = &mut self.spare;
@@ -276,7 +297,7 @@ impl Decoder {
         socket.family |= (flags >> bits::FAMILY & 3).cast_signed();
         socket.ipv6_socket |= flags & bits::IPV6_SOCKET != 0;
         socket.role |= (flags >> bits::ROLE & 3).cast_signed();
-        socket.state |= (flags >> bits::STATE & 15).cast_signed();
+        socket.state |= state;
         socket.netns = place.netns.or(socket.netns);
         socket.cgroup_id = place.cgroup_id.or(socket.cgroup_id);
         socket.start_time = named.start_ns.map(timestamp).or(socket.start_time);
@@ -371,10 +392,14 @@ fn detail(compact: &CompactEvent) -> Result<Option<Detail>, CompactError> {
             Detail::Accept(Accept { queue_time: time, queue_length: small(0), queue_limit: small(1) })
         }
         EventKind::Close => {
+            let acked = value(1).map(|said| match value(0) {
+                Some(sent) => sent.wrapping_sub((said >> 1) ^ (said & 1).wrapping_neg()),
+                None => said,
+            });
             let us = |index| value(index).map(|us| duration(us.saturating_mul(1000)));
             let counters = Counters {
                 bytes_sent: value(0),
-                bytes_acked: value(1),
+                bytes_acked: acked,
                 bytes_received: value(2),
                 bytes_retransmitted: value(3),
                 segments_in: value(4),

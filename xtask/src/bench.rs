@@ -8,6 +8,7 @@
 //! accounting  time in the kernel, by its own account
 //! start       start, and what older sockets add
 //! quiet       idle tools, and the first event after silence
+//! pipeline    events a second from ring to client, without kernel
 //! figures     medians and intervals           (pure)
 //! targets     wanted and measured             (pure)
 //! results     the page                        (pure)
@@ -22,6 +23,7 @@ mod floor;
 mod lines;
 mod machine;
 mod observe;
+mod pipeline;
 mod plan;
 mod progress;
 mod quiet;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use prost::encoding::WireType;
 use proto::{
-    compact::{SOCKETS, bits},
+    compact::{SOCKETS, bits, usual_state},
     mask::{Fields, Mask},
 };
 
@@ -26,7 +26,7 @@ use super::{
     encode::{self, Kept},
     identity::Identities,
     numbers,
-    write::{Out, key, set_length},
+    write::{Out, key, set_length, zigzag},
 };
 use crate::{
     event::{Event, EventKind},
@@ -193,7 +193,6 @@ impl Encoder {
             | flag(socket, 3, event.socket_v6, bits::IPV6_SOCKET)
             | word(2, numbers::family(event.family).into(), bits::FAMILY)
             | word(6, numbers::role(event.role).into(), bits::ROLE)
-            | word(7, event.state.map_or(0, |state| numbers::state(state.new).into()), bits::STATE)
     }
 
     fn message(&mut self, event: &Event, kind: EventKind, common: u32, time_ns: i64, named: &Named) {
@@ -217,6 +216,12 @@ impl Encoder {
         } else {
             Columns::default()
         };
+
+        if let Some(state) = event.state.filter(|_| self.kept.socket & 1 << 7 != 0) {
+            let state = numbers::state(state.new);
+            let usual = keeps_kind && usual_state(numbers::kind(kind), columns.codes) == state;
+            flags |= if usual { bits::USUAL_STATE } else { i32::from(state).cast_unsigned() << bits::STATE };
+        }
 
         key(&mut self.batch, 5, WireType::LengthDelimited);
         self.batch.push(0);
@@ -288,9 +293,4 @@ impl Encoder {
         self.batch.clear();
         self.events = 0;
     }
-}
-
-/// Protobuf's sint64.
-const fn zigzag(value: i64) -> u64 {
-    ((value << 1) ^ (value >> 63)).cast_unsigned()
 }

@@ -178,6 +178,11 @@ pub(super) fn varint(bytes: &mut Vec<u8>, value: u64) {
     }
 }
 
+/// Protobuf's sint64.
+pub(super) const fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)).cast_unsigned()
+}
+
 /// An address's text, as `Display` has it, in a buffer of its own.
 pub(super) struct IpText {
     bytes: [u8; Self::LONGEST],

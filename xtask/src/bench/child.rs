@@ -22,9 +22,11 @@ const DESTINATIONS: u32 = 200;
 /// The CPU that the load runs on, both ends in one thread; what is measured is free to go elsewhere.
 const CPU: usize = 0;
 
-/// What xtask runs itself for.
+/// What xtask runs itself for, and what is measured apart from the others.
 #[derive(clap::Subcommand)]
 pub enum Role {
+    /// Events a second on one core from the ring's bytes to the client, without kernel and network
+    Pipeline,
     /// Make connections, one after the other, and print what they cost
     #[command(hide = true)]
     Load {
@@ -42,6 +44,7 @@ pub enum Role {
 impl Role {
     pub fn run(&self) -> Result<()> {
         match self {
+            Self::Pipeline => super::pipeline::run(),
             Self::Load { connections } => generate(*connections),
             Self::Hold { sockets } => keep(*sockets),
         }

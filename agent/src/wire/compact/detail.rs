@@ -4,7 +4,7 @@ use proto::mask::Fields;
 
 use crate::{
     event::{Event, EventKind},
-    wire::{convert::Counted, numbers},
+    wire::{convert::Counted, numbers, write::zigzag},
 };
 
 /// `CompactEvent.duration_ns`, `codes` and `values`.
@@ -49,8 +49,13 @@ impl Columns {
                 columns.value(1, has(3), event.backlog.map(|(_, limit)| limit));
             }
             EventKind::Close => {
-                for (index, value) in Counted::of(event).0.into_iter().enumerate() {
-                    columns.value(index, kept_counters & 2 << index != 0, value);
+                let has_counter = |number: u32| kept_counters & 1 << number != 0;
+                let mut counted = Counted::of(event).0;
+                if let (Some(sent), Some(acked), true) = (counted[0], counted[1], has_counter(1)) {
+                    counted[1] = Some(zigzag(sent.wrapping_sub(acked).cast_signed()));
+                }
+                for (number, value) in (1..).zip(counted) {
+                    columns.value(number as usize - 1, has_counter(number), value);
                 }
                 if let Some(close) = event.close {
                     columns.duration(has(1), close.duration);
