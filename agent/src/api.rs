@@ -31,5 +31,7 @@ pub mod serve;
 pub mod server;
 pub mod status;
 pub mod stop;
+#[cfg(test)]
+mod testing;
 pub mod tls;
 pub mod vitals;

@@ -131,6 +131,16 @@ impl ApiMetrics {
         self.0.reviews.get_or_create(&Reviewed { review, result }).inc();
     }
 
+    #[cfg(test)]
+    pub(super) fn refusals(&self, refusal: Refusal) -> u64 {
+        self.0.refused.get_or_create(&Reason { reason: refusal.word() }).get()
+    }
+
+    #[cfg(test)]
+    pub(super) fn tls_reload_errors(&self) -> u64 {
+        self.0.tls_reload_errors.get()
+    }
+
     fn register(&self, registry: &mut Registry) {
         // The client ends each sentence itself.
         let counts = &self.0;

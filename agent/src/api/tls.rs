@@ -145,4 +145,4 @@ fn client_verifier(
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;

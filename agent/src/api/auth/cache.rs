@@ -79,6 +79,11 @@ where
         };
         answer.await
     }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
 }
 
 impl<K, V, E> std::fmt::Debug for Cache<K, V, E> {
