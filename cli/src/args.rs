@@ -3,15 +3,22 @@
 //! Each tool has its own struct because bcc's letters mean different things per tool; what all tools share is
 //! `common::Common`. `Plan` is what a tool's arguments say; `request.rs` then asks the machine.
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 #[cfg(feature = "node")]
 mod agent;
 #[cfg(feature = "node")]
 mod common;
+mod connection;
+mod filters;
+pub mod name;
+mod nodes;
+mod observe;
 mod options;
 #[cfg(feature = "node")]
 mod plan;
+mod sockets;
+mod status;
 #[cfg(feature = "node")]
 mod tcpaccept;
 #[cfg(feature = "node")]
@@ -31,9 +38,15 @@ pub mod value;
 pub use agent::AgentArgs;
 #[cfg(feature = "node")]
 pub use common::{Common, Output};
+pub use connection::{Address, ConnectionArgs, Surroundings, Target};
+pub use filters::{FilterArgs, Wanted};
+pub use nodes::NodesArgs;
+pub use observe::{ObserveArgs, ObserveFormat, ObservePlan, Source};
 pub use options::{ColorChoice, Format, Options, TimeFormat};
 #[cfg(feature = "node")]
 pub use plan::{Plan, prefixes};
+pub use sockets::{SocketsArgs, SocketsFormat};
+pub use status::{ReportFormat, StatusArgs};
 pub use usage::{UsageError, describe};
 
 /// See what the TCP stack does: connects, accepts, states, latency, lifetimes, per process.
@@ -76,6 +89,17 @@ pub enum Command {
     /// Each setting is also a variable (SOCKEYE_NODE_NAME) and a key of the file (node-name). A flag goes before a
     /// variable, a variable before the file.
     Agent(AgentArgs),
+    /// Show events as they happen: connects, failures, drops, retransmits, closes, with their pods
+    #[command(visible_alias = "events")]
+    Observe(Box<ObserveArgs>),
+    /// Say how the agents are: what they have, what they lack, what was lost
+    ///
+    /// Exit code: 0 healthy, 1 something is degraded, 2 something cannot be reached.
+    Status(StatusArgs),
+    /// List the sockets there are now, with their pods
+    Sockets(Box<SocketsArgs>),
+    /// List the nodes with their agents
+    Nodes(NodesArgs),
     /// Print a completion script: sockeye completion bash > /etc/bash_completion.d/sockeye
     Completion {
         /// The shell
@@ -141,4 +165,22 @@ impl ToolArgs {
             Self::Tcptracer(args) => args.plan(),
         }
     }
+}
+
+/// The program's name as its user typed it: as a plugin it is `kubectl sockeye`.
+pub fn program() -> &'static str {
+    if is_kubectl() { "kubectl sockeye" } else { "sockeye" }
+}
+
+/// Whether the program was called by kubectl, which looks for `kubectl-sockeye` on PATH.
+pub fn is_kubectl() -> bool {
+    let called = std::env::args_os().next();
+    let name = called.as_deref().and_then(|path| std::path::Path::new(path).file_stem());
+    name.is_some_and(|name| name.as_encoded_bytes().starts_with(b"kubectl-"))
+}
+
+/// Reads this process's command line. The usage lines name the program as it was called.
+pub fn parse() -> Result<Cli, clap::Error> {
+    let command = Cli::command().bin_name(program());
+    Cli::from_arg_matches(&command.try_get_matches()?)
 }

@@ -59,6 +59,16 @@ pub fn json(bytes: &[u8], out: &mut Vec<u8>) -> bool {
     whole
 }
 
+/// Appends JSON that somebody else wrote, with what does not print escaped: outside of its strings there is none.
+pub fn json_text(text: &str, out: &mut Vec<u8>) {
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => push_char(character, out),
+            _ => json_character(character, out),
+        }
+    }
+}
+
 /// Text of ours or of the user's on one line of a terminal, control characters escaped. Backslashes stay:
 /// this is for messages, where `C:\x` in an argument should look as it was typed.
 pub fn line(text: &str) -> String {

@@ -18,6 +18,7 @@
 )]
 
 mod args;
+mod client;
 mod clock;
 mod cmd;
 mod dns;
@@ -37,13 +38,12 @@ mod patient;
 mod render;
 #[cfg(feature = "node")]
 mod request;
+mod show;
 mod text;
 mod tool;
 mod view;
 
 use std::process::ExitCode;
-
-use clap::Parser as _;
 
 use args::{Cli, Command};
 
@@ -51,7 +51,7 @@ use args::{Cli, Command};
 const USAGE: u8 = 64;
 
 fn main() -> ExitCode {
-    match Cli::try_parse() {
+    match args::parse() {
         Ok(cli) => run(cli),
         Err(error) if error.use_stderr() => {
             let words: Vec<String> =
@@ -66,13 +66,20 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> ExitCode {
     let Some(command) = cli.command else { return cmd::print(cmd::WELCOME.as_bytes()) };
-    let ended = match command {
+    let ended: Result<(), cmd::Failure> = match command {
         #[cfg(feature = "node")]
         Command::Trace { tool } => cmd::trace::run(*tool),
         #[cfg(feature = "node")]
         Command::Doctor { output } => return cmd::doctor::run(output),
         #[cfg(feature = "node")]
         Command::Agent(args) => cmd::agent::run(&args),
+        Command::Observe(args) => cmd::observe::run(*args),
+        Command::Sockets(args) => cmd::sockets::run(&args),
+        Command::Nodes(args) => cmd::nodes::run(&args),
+        Command::Status(args) => match cmd::status::run(&args) {
+            Ok(code) => return code,
+            Err(failure) => Err(failure),
+        },
         Command::Completion { shell } => return cmd::completion::run(shell),
     };
     match ended {

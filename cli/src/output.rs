@@ -6,8 +6,6 @@
 use std::{
     io::{self, Write},
     ops::ControlFlow,
-    thread,
-    time::Duration,
 };
 
 use agent::engine::Sink;
@@ -15,7 +13,7 @@ use agent_common::event::{Event, Lost};
 
 use crate::{
     journal::Journal,
-    message,
+    message, patient,
     render::Render,
     view::{Row, View},
 };
@@ -69,13 +67,7 @@ impl<W: Write> Output<W> {
         self.view.finish(&mut |row| page.row(row));
         page.render.finish(&mut page.buffer);
         let _ = page.flush();
-        match self.page.broken {
-            Some(error) if error.kind() == io::ErrorKind::TimedOut => {
-                Err(io::Error::new(error.kind(), "its reader took nothing more; the rows behind are lost"))
-            }
-            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
-            _ => Ok(()),
-        }
+        patient::verdict(self.page.broken)
     }
 }
 
@@ -128,7 +120,7 @@ impl<W: Write> Page<W> {
             message::warning(&line);
         }
         if !self.buffer.is_empty() && self.broken.is_none() {
-            self.broken = write_all(&mut self.writer, &self.buffer).err();
+            self.broken = patient::write_all(&mut self.writer, &self.buffer).err();
         }
         self.buffer.clear();
         if self.broken.is_some() || self.left == Some(0) {
@@ -136,22 +128,6 @@ impl<W: Write> Page<W> {
         }
         ControlFlow::Continue(())
     }
-}
-
-/// `write_all` for an output that somebody else may have made non-blocking (a terminal shared with ssh).
-fn write_all(writer: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match writer.write(bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => bytes = &bytes[written..],
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                thread::sleep(Duration::from_millis(1));
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! Rows as text: bcc's columns, more columns, CSV, JSON. Renderers append to a buffer and do no I/O.
 
 mod bcc;
-mod cell;
+pub mod cell;
 mod column;
 mod counts;
 mod json;
+pub mod object;
 pub mod word;
 
 use crate::{

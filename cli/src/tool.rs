@@ -22,7 +22,6 @@ pub enum Tool {
 
 impl Tool {
     /// Every tool, in the order of the help.
-    #[cfg(test)]
     pub const ALL: [Self; 6] = [
         Self::Tcpstates,
         Self::Tcpconnect,

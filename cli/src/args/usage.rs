@@ -19,6 +19,22 @@ pub enum UsageError {
         /// The other.
         other: &'static str,
     },
+    /// An option that makes no sense without another.
+    #[error("{one} needs {other}")]
+    Needs {
+        /// The one.
+        one: &'static str,
+        /// What is missing.
+        other: &'static str,
+    },
+    /// A value that is wrong, alone or beside others.
+    #[error("{option}: {reason}")]
+    Value {
+        /// The option.
+        option: &'static str,
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
 }
 
 /// The line for an error of clap's. `words` is the command line without the program's name.
@@ -131,9 +147,10 @@ impl<'a> Place<'a> {
 
     /// `sockeye trace tcplife`, at most `depth` words behind the program.
     fn path(self, depth: usize) -> String {
-        const VERBS: [&str; 4] = ["trace", "doctor", "agent", "completion"];
+        const VERBS: [&str; 8] =
+            ["trace", "doctor", "completion", "observe", "status", "sockets", "nodes", "agent"];
         let known = self.verb.filter(|verb| VERBS.contains(verb));
-        ["sockeye"]
+        [super::program()]
             .into_iter()
             .chain(known.into_iter().chain(self.tool).take(depth))
             .collect::<Vec<_>>()

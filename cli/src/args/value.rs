@@ -46,6 +46,15 @@ pub enum ValueError {
     /// No size.
     #[error("\"{0}\" is not a size; write it as 65536, 512KiB or 4MiB")]
     NotASize(String),
+    /// Not a point in time.
+    #[error("\"{0}\" is not a time; write it as 5m (ago) or 2026-03-01T14:00:00Z")]
+    NotATime(String),
+    /// A name that the set does not have.
+    #[error("no {what} \"{text}\"; {advice}")]
+    Unknown { what: &'static str, text: String, advice: String },
+    /// Not a name that Kubernetes allows.
+    #[error("\"{text}\" is not {what}; {advice}")]
+    NotAName { text: String, what: &'static str, advice: &'static str },
     /// A size out of bounds.
     #[error("{0} is out of bounds; the rings take 4KiB to 1GiB")]
     SizeRange(String),
@@ -136,6 +145,15 @@ pub fn latency(text: &str) -> Result<Duration, ValueError> {
 
 /// A size in bytes for the rings.
 pub fn ring_bytes(text: &str) -> Result<u32, ValueError> {
+    let bytes = bytes(text)?;
+    if !(4096..=1 << 30).contains(&bytes) {
+        return Err(ValueError::SizeRange(text.to_owned()));
+    }
+    u32::try_from(bytes).map_err(|_| ValueError::SizeRange(text.to_owned()))
+}
+
+/// A size in bytes.
+pub fn bytes(text: &str) -> Result<u64, ValueError> {
     let wrong = || ValueError::NotASize(text.to_owned());
     let end = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
     let number: u64 = digits(&text[..end]).ok_or_else(wrong)?;
@@ -149,15 +167,11 @@ pub fn ring_bytes(text: &str) -> Result<u32, ValueError> {
         "gb" => 1_000_000_000,
         _ => return Err(wrong()),
     };
-    let bytes = number.saturating_mul(unit);
-    if !(4096..=1 << 30).contains(&bytes) {
-        return Err(ValueError::SizeRange(text.to_owned()));
-    }
-    u32::try_from(bytes).map_err(|_| ValueError::SizeRange(text.to_owned()))
+    Ok(number.saturating_mul(unit))
 }
 
 /// The items of a list, none of them empty.
-fn items<'a>(
+pub fn items<'a>(
     text: &'a str,
     what: &'static str,
     example: &'static str,
@@ -173,9 +187,14 @@ fn items<'a>(
 }
 
 /// Digits only: `from_str` alone would take a plus sign.
-fn digits<N: FromStr>(text: &str) -> Option<N> {
+pub fn digits<N: FromStr>(text: &str) -> Option<N> {
     let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     plain.then(|| text.parse().ok()).flatten()
+}
+
+/// A single port.
+pub fn one_port(text: &str) -> Result<u16, ValueError> {
+    port(text)
 }
 
 fn port(text: &str) -> Result<u16, ValueError> {

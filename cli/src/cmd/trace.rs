@@ -1,6 +1,6 @@
 //! `sockeye trace`: the glue between the command line and the engine.
 
-use std::{fs::File, io, time::Duration};
+use std::{fs::File, io};
 
 use agent::{
     bpf::LoadError,
@@ -8,7 +8,6 @@ use agent::{
     doctor,
     engine::{Config, Degraded, Engine, EngineError},
 };
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Failure, explain};
 use crate::{
@@ -62,11 +61,9 @@ fn trace(
     mut output: Output<Patient>,
     context: &mut Context,
 ) -> Result<(), Failure> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
-    runtime.block_on(async {
+    super::runtime()?.block_on(async {
         // Before anything is loaded, so that a signal in between does not cut the program off.
-        let mut stop = Stop::new().map_err(Failure::Runtime)?;
+        let stop = super::stop(plan.common.duration).map_err(Failure::Runtime)?;
         let mut engine = Engine::load(config).map_err(|error| failure(&error))?;
         warn_of_missing(plan.tool, engine.degraded());
         if plan.options.count {
@@ -76,7 +73,7 @@ fn trace(
             if let Some(path) = &plan.common.ready_file {
                 File::create(path).map_err(|error| Failure::Ready { path: path.clone(), error })?;
             }
-            let ended = engine.run(&mut output, context, stop.wait(plan.common.duration)).await;
+            let ended = engine.run(&mut output, context, stop).await;
             ended.map_err(|error| failure(&error))?;
         }
         output.finish().map_err(Failure::Output)
@@ -96,32 +93,6 @@ fn warn_of_missing(tool: Tool, degraded: &[Degraded]) {
     }
     for (effect, reasons) in said {
         message::warning(&format!("{effect}: {reasons}"));
-    }
-}
-
-/// What ends a run from outside: Ctrl-C, SIGTERM, the time that was asked for.
-struct Stop {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Stop {
-    fn new() -> io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn wait(&mut self, duration: Option<Duration>) {
-        let time_is_up = async {
-            match duration {
-                Some(duration) => tokio::time::sleep(duration).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            () = time_is_up => {}
-        }
     }
 }
 

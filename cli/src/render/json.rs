@@ -1,12 +1,16 @@
 //! One JSON object a line; the schema is docs/json.md. Keys have a fixed order. Not known is `null`, what does
 //! not apply to an event has no key. Written by hand: nothing on the path of an event allocates.
 
-use std::{net::IpAddr, time::Duration};
+use std::net::IpAddr;
 
 use agent_common::event::{Close, Counters, Event, EventKind, Failure, Family, Process};
 use jiff::tz::TimeZone;
 
-use super::{Render, cell, word};
+use super::{
+    Render,
+    object::{Object, null},
+    word,
+};
 use crate::{
     args::{Options, TimeFormat},
     clock::Clock,
@@ -184,80 +188,6 @@ fn moment(clock: &mut Clock, wall_ns: u64, out: &mut Vec<u8>) {
     out.push(b'"');
     clock.utc_ns(wall_ns, out);
     out.push(b'"');
-}
-
-fn null(out: &mut Vec<u8>) {
-    out.extend_from_slice(b"null");
-}
-
-/// An object that is being written.
-struct Object<'a> {
-    out: &'a mut Vec<u8>,
-    first: bool,
-}
-
-impl<'a> Object<'a> {
-    fn begin(out: &'a mut Vec<u8>) -> Self {
-        out.push(b'{');
-        Self { out, first: true }
-    }
-
-    fn end(self) {
-        self.out.push(b'}');
-    }
-
-    fn key(&mut self, key: &str) {
-        if !self.first {
-            self.out.push(b',');
-        }
-        self.first = false;
-        self.out.push(b'"');
-        self.out.extend_from_slice(key.as_bytes());
-        self.out.extend_from_slice(b"\":");
-    }
-
-    fn object(&mut self, key: &str) -> Object<'_> {
-        self.key(key);
-        Object::begin(self.out)
-    }
-
-    fn word(&mut self, key: &str, word: &str) {
-        self.key(key);
-        self.out.push(b'"');
-        self.out.extend_from_slice(word.as_bytes());
-        self.out.push(b'"');
-    }
-
-    fn number(&mut self, key: &str, number: impl itoa::Integer) {
-        self.key(key);
-        text::number(number, self.out);
-    }
-
-    fn optional<T>(&mut self, key: &str, value: Option<T>, write: impl FnOnce(T, &mut Vec<u8>)) {
-        self.key(key);
-        match value {
-            Some(value) => write(value, self.out),
-            None => null(self.out),
-        }
-    }
-
-    fn duration(&mut self, key: &str, duration: Option<Duration>) {
-        self.optional(key, duration, |duration, out| text::number(text::nanoseconds(duration), out));
-    }
-
-    fn errno(&mut self, errno: Option<u32>) {
-        self.optional("errno", errno, text::number);
-        self.optional("errno_name", errno, |errno, out| {
-            out.push(b'"');
-            cell::errno_name(errno, out);
-            out.push(b'"');
-        });
-    }
-
-    fn flag(&mut self, key: &str, flag: bool) {
-        self.key(key);
-        self.out.extend_from_slice(if flag { b"true" } else { b"false" });
-    }
 }
 
 #[cfg(test)]

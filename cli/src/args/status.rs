@@ -1,0 +1,27 @@
+//! Arguments of status and nodes.
+
+use clap::{Args, ValueEnum};
+
+use super::{ColorChoice, ConnectionArgs};
+
+/// status.
+#[derive(Args, Debug)]
+pub struct StatusArgs {
+    /// How to print the report
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: ReportFormat,
+    /// When to use colour
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorChoice,
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+}
+
+/// How a report is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// for people
+    Text,
+    /// JSON
+    Json,
+}
