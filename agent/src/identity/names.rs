@@ -90,7 +90,7 @@ impl Names {
         let processes = Processes::new(roots, watch.is_some());
         let mut names = Self {
             host_netns: netns::host(roots),
-            cgroups: Cgroups::default(),
+            cgroups: Cgroups::new(),
             processes,
             namespaces: Namespaces::default(),
             pods: Pods::default(),
@@ -132,7 +132,7 @@ impl Names {
             if Arc::ptr_eq(&slot.who, &self.common.host_by_cgroup) {
                 return self.of_host(event, IdentitySource::SocketCgroup);
             }
-            if slot.netns == event.netns || event.netns.is_none() {
+            if slot.is_in(event.netns) {
                 return Arc::clone(&slot.who);
             }
             let who = Arc::clone(&slot.who);
@@ -395,7 +395,7 @@ impl Names {
         below
     }
 
-    /// How many cgroups are known, and how many had to be forgotten although nobody said that they are gone.
+    /// How many cgroups are known, and how many gave way to others.
     pub fn known_cgroups(&self) -> (usize, u64) {
         self.cgroups.count()
     }

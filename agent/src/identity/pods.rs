@@ -46,7 +46,7 @@ pub struct Seen {
     pub labels: Labels,
     /// What it belongs to.
     pub workload: Option<Workload>,
-    /// Containers that have been started: id, name, kind.
+    /// Containers that have been started: id, name, kind. One without an id is the only one that the pod has.
     pub containers: Vec<(Box<str>, Box<str>, ContainerKind)>,
     /// Its addresses, unless they are the node's.
     pub addresses: Vec<IpAddr>,
@@ -279,12 +279,14 @@ impl Pods {
 
     /// The id of a pod's container with a name, the newest.
     pub fn container_id(&self, uid: &str, name: &str) -> Option<&str> {
-        self.known.get(uid)?.containers.iter().find(|(_, known, _)| *known == name).map(|(id, ..)| id)
+        let mut containers = self.known.get(uid)?.containers.iter();
+        containers.find(|(id, known, _)| *known == name && !id.is_empty()).map(|(id, ..)| id)
     }
 
     /// The pod that has a container. Looks at all of them: not for every event.
     pub fn with_container(&self, id: &str) -> Option<&Arc<Pod>> {
-        self.known.iter().find_map(|(by_uid, record)| record.containers.find(id).map(|_| &by_uid.0))
+        let has = |record: &Record| record.containers.iter().any(|(known, ..)| known == id);
+        self.known.iter().find_map(|(by_uid, record)| has(record).then_some(&by_uid.0))
     }
 
     /// The pod that had an address at a moment.
@@ -349,7 +351,9 @@ impl Containers {
     }
 
     fn find(&self, id: &str) -> Option<(&str, ContainerKind)> {
-        self.iter().find(|(known, ..)| *known == id).map(|(_, name, kind)| (name, kind))
+        let with =
+            |id: &str| self.iter().find(|(known, ..)| *known == id).map(|(_, name, kind)| (name, kind));
+        with(id).or_else(|| with(""))
     }
 }
 

@@ -1,11 +1,13 @@
 //! The cgroups that are known: a small table that every event looks into, and beside it what is needed to
 //! make its entries anew.
 //!
-//! Nobody tells when a cgroup is gone, and sockets outlive theirs: so entries stay, and the oldest give way
-//! when there are too many, pods that are there excepted.
+//! Nobody tells when a cgroup is gone, and sockets outlive theirs: so entries stay. When there are too many,
+//! those give way that are of no living pod and had no event since the last look, the oldest first.
 
 use std::{
+    cell::Cell,
     collections::{HashMap, VecDeque},
+    num::NonZeroU32,
     sync::Arc,
 };
 
@@ -14,7 +16,10 @@ use foldhash::fast::FixedState;
 use super::super::cgroup_path::{ContainerRef, Place};
 use crate::identity::Identity;
 
-/// How many are kept. Ids are given to whoever starts a container or a login, so there must be an end.
+/// How many are kept, unless living pods have more; an entry takes half a KiB.
+const MANY: usize = 8_192;
+
+/// How many are kept at most.
 const MOST: usize = 131_072;
 
 /// What an event needs.
@@ -22,7 +27,17 @@ const MOST: usize = 131_072;
 pub(super) struct Slot {
     pub(super) who: Arc<Identity>,
     /// The network namespace that its sockets were last seen in.
-    pub(super) netns: Option<u32>,
+    netns: Option<NonZeroU32>,
+    /// It was asked for since room was made.
+    used: Cell<bool>,
+}
+
+impl Slot {
+    /// Whether its sockets were seen there last, or it is not known where this one is.
+    #[inline]
+    pub(super) fn is_in(&self, netns: Option<u32>) -> bool {
+        netns.is_none_or(|netns| self.netns.map(NonZeroU32::get) == Some(netns))
+    }
 }
 
 #[derive(Debug)]
@@ -31,7 +46,7 @@ struct Known {
     path: Option<Box<str>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Cgroups {
     /// The kernel counts the ids up, nobody can choose them to collide: a hash without a secret will do, and
     /// foldhash's takes a nanosecond where the standard one takes ten.
@@ -42,13 +57,28 @@ pub(super) struct Cgroups {
     /// Containers whose path does not say which pod they are of.
     of_any: Vec<u64>,
     order: VecDeque<u64>,
+    limit: usize,
     forgotten: u64,
 }
 
 impl Cgroups {
+    pub(super) fn new() -> Self {
+        Self {
+            slots: HashMap::default(),
+            known: HashMap::default(),
+            of_pod: HashMap::new(),
+            of_any: Vec::new(),
+            order: VecDeque::new(),
+            limit: MANY,
+            forgotten: 0,
+        }
+    }
+
     #[inline]
     pub(super) fn slot(&self, id: u64) -> Option<&Slot> {
-        self.slots.get(&id)
+        let slot = self.slots.get(&id)?;
+        slot.used.set(true);
+        Some(slot)
     }
 
     pub(super) fn knows(&self, id: u64) -> bool {
@@ -65,7 +95,7 @@ impl Cgroups {
 
     pub(super) fn set_netns(&mut self, id: u64, netns: Option<u32>) {
         if let Some(slot) = self.slots.get_mut(&id) {
-            slot.netns = netns;
+            slot.netns = netns.and_then(NonZeroU32::new);
         }
     }
 
@@ -85,7 +115,7 @@ impl Cgroups {
                 self.list(id, &place);
             }
             None => {
-                if self.known.len() >= MOST {
+                if self.known.len() >= self.limit {
                     self.make_room(is_alive);
                 }
                 self.order.push_back(id);
@@ -101,8 +131,9 @@ impl Cgroups {
     pub(super) fn rename(&mut self, id: u64, who: Option<Arc<Identity>>) {
         match who {
             Some(who) => {
-                let netns = self.slots.get(&id).and_then(|slot| slot.netns);
-                self.slots.insert(id, Slot { who, netns });
+                let before = self.slots.remove(&id).map(|slot| (slot.netns, slot.used));
+                let (netns, used) = before.unwrap_or_default();
+                self.slots.insert(id, Slot { who, netns, used });
             }
             None => {
                 self.slots.remove(&id);
@@ -137,25 +168,35 @@ impl Cgroups {
         }
     }
 
-    /// Drops the oldest that is of no pod that is there; if all are, the oldest.
+    /// Drops one. If all are of living pods there is room for more, up to an end.
     fn make_room(&mut self, is_alive: impl Fn(&str) -> bool) {
-        let mut tries = self.order.len();
-        while let Some(id) = self.order.pop_front() {
+        // Twice around: the first time those that were used give up that they were.
+        for _ in 0..2 * self.order.len() {
+            let Some(id) = self.order.pop_front() else { return };
             let uid = match self.known.get(&id).map(|known| &known.place) {
                 Some(Place::Container(ContainerRef { pod_uid, .. })) => pod_uid.as_deref(),
                 _ => None,
             };
-            if tries > 0 && (id == super::ROOT || uid.is_some_and(&is_alive)) {
-                tries -= 1;
+            let used = self.slots.get(&id).is_some_and(|slot| slot.used.replace(false));
+            if id == super::ROOT || used || uid.is_some_and(&is_alive) {
                 self.order.push_back(id);
-                continue;
+            } else {
+                self.drop(id);
+                return;
             }
-            self.unlist(id);
-            self.known.remove(&id);
-            self.slots.remove(&id);
-            self.forgotten += 1;
-            return;
         }
+        if self.limit < MOST {
+            self.limit *= 2;
+        } else if let Some(id) = self.order.pop_front() {
+            self.drop(id);
+        }
+    }
+
+    fn drop(&mut self, id: u64) {
+        self.unlist(id);
+        self.known.remove(&id);
+        self.slots.remove(&id);
+        self.forgotten += 1;
     }
 
     /// The cgroups that a change of these pods can concern.

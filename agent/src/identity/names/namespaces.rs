@@ -13,7 +13,7 @@ use foldhash::fast::FixedState;
 use crate::identity::Identity;
 
 /// How many are kept; a node has a few hundred.
-const MOST: usize = 16_384;
+const MOST: usize = 4_096;
 
 #[derive(Debug, Default)]
 pub(super) struct Namespaces {

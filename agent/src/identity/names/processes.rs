@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How many processes are remembered; beyond, the memory starts anew.
-const MOST: usize = 8_192;
+const MOST: usize = 2_048;
 
 /// How long what was read of a process is taken for the present: it can be moved to another cgroup.
 const FRESH_NS: u64 = 10_000_000_000;

@@ -444,3 +444,40 @@ fn a_known_cgroup_and_a_known_process_cost_no_allocation() {
     });
     assert_eq!(allocated.count_total, 0);
 }
+
+#[test]
+fn this_machine_can_be_asked_where_this_process_is() {
+    let roots = crate::host::Roots::default();
+    let mut names = Names::new(&roots, None);
+    let now = crate::host::clock::boot_ns();
+    let of_this = Event { boot_ns: now, process: Some(process(std::process::id(), None)), ..event() };
+    let who = names.of(&of_this);
+    if crate::host::proc::in_initial_pid_namespace(&roots) {
+        assert_eq!(who.source, IdentitySource::Process, "{who:?}");
+        assert!(who.host != (who.container.is_some() || who.pod_uid.is_some()), "{who:?}");
+    } else {
+        assert_eq!(who.source, IdentitySource::Unknown, "numbers mean other processes here");
+    }
+}
+
+#[test]
+fn cgroups_give_way_to_others_but_not_those_of_living_pods_nor_those_in_use() {
+    let tree = plain(&[]);
+    let (mut names, api) = watched(&tree);
+    tell(&mut names, &api, applied(seen("shop", "cart-0", 1)), 1);
+    names.cgroup_seen(70, &path(1));
+    names.cgroup_seen(71, "/system.slice/sshd.service");
+    names.cgroup_seen(72, "/system.slice/cron.service");
+    for id in 1_000..31_000 {
+        names.cgroup_seen(id, &format!("/user.slice/session-{id}.scope"));
+        if id % 1_000 == 0 {
+            names.of(&of_cgroup(71));
+        }
+    }
+    let (known, forgotten) = names.known_cgroups();
+    assert_eq!(known, 8_192);
+    assert_eq!(forgotten, 30_000 + 4 - 8_192, "with the root");
+    assert!(names.knows_cgroup(1) && names.knows_cgroup(70) && names.knows_cgroup(71));
+    assert!(!names.knows_cgroup(72) && !names.knows_cgroup(1_000) && names.knows_cgroup(30_999));
+    assert_eq!(names.of(&of_cgroup(72)).source, IdentitySource::Unknown);
+}

@@ -51,6 +51,22 @@ fn a_pod_is_known_by_its_uid_with_its_containers_of_every_kind() {
 }
 
 #[test]
+fn a_container_that_is_not_told_of_yet_is_named_where_it_is_the_only_one() {
+    let mut pods = Pods::default();
+    let mut job = seen("shop", "job", 1);
+    job.containers = vec![(Box::default(), "app".into(), ContainerKind::Main)];
+    let uid = job.uid.clone();
+    put(&mut pods, job, 1);
+    assert_eq!(pods.container(&uid, "any"), Some(("app", ContainerKind::Main)));
+    assert_eq!(
+        (pods.with_container("any"), pods.with_container("x"), pods.container_id(&uid, "app")),
+        (None, None, None)
+    );
+    put(&mut pods, seen("shop", "cart", 2), 1);
+    assert_eq!(pods.container(&testing::uid(2), "any"), None);
+}
+
+#[test]
 fn a_pod_that_is_gone_is_known_for_a_minute() {
     let mut pods = Pods::default();
     let cart = seen("shop", "cart-0", 1);

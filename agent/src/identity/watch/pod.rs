@@ -61,7 +61,15 @@ struct Annotations {
 #[serde(default, rename_all = "camelCase")]
 struct Spec {
     host_network: bool,
+    containers: Vec<Named>,
     init_containers: Vec<InitContainer>,
+    ephemeral_containers: Vec<Named>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Named {
+    name: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -180,7 +188,8 @@ impl Watched {
     }
 }
 
-/// The containers that have an id, and those that they replaced: their last events come after them.
+/// The containers that have an id, and those that they replaced: their last events come after them. Kubelets
+/// tell of a new one a second or two late; where a pod has only one there is no doubt, and it stands without id.
 fn containers(spec: &Spec, status: &Status) -> Vec<(Box<str>, Box<str>, ContainerKind)> {
     let init = |name: &str| {
         let restarted = spec
@@ -208,6 +217,12 @@ fn containers(spec: &Spec, status: &Status) -> Vec<(Box<str>, Box<str>, Containe
                 }
             }
         }
+    }
+    if let [only] = &spec.containers[..]
+        && spec.init_containers.is_empty()
+        && spec.ephemeral_containers.is_empty()
+    {
+        found.push((Box::default(), only.name.as_str().into(), ContainerKind::Main));
     }
     found
 }
@@ -294,6 +309,27 @@ mod tests {
         );
         assert_eq!(seen.since_wall_ns, Some(1_750_000_000_000_000_000));
         assert_eq!((seen.over_wall_ns, seen.host_network), (None, false));
+    }
+
+    #[test]
+    fn the_only_container_of_a_pod_is_named_before_its_id_is_known() {
+        let of = |spec: &str| {
+            let pod = format!(r#"{{"metadata": {{"name": "job", "uid": "u"}}, "spec": {{{spec}}}}}"#);
+            seen(&pod)
+                .containers
+                .into_iter()
+                .map(|(id, name, _)| (id.into(), name.into()))
+                .collect::<Vec<_>>()
+        };
+        let only: [(String, String); 1] = [(String::new(), "app".to_owned())];
+        assert_eq!(of(r#""containers": [{"name": "app"}]"#), only);
+        for more in [
+            r#""containers": [{"name": "app"}, {"name": "proxy"}]"#,
+            r#""containers": [{"name": "app"}], "initContainers": [{"name": "setup"}]"#,
+            r#""containers": [{"name": "app"}], "ephemeralContainers": [{"name": "debugger"}]"#,
+        ] {
+            assert!(of(more).is_empty(), "{more}");
+        }
     }
 
     #[test]
