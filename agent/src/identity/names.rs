@@ -110,16 +110,19 @@ impl Names {
     /// Takes in the cgroups below the mount of version 2, where there is one. In a private cgroup namespace
     /// that is the agent's own container, whose id tells which of the kernel's paths is the agent's.
     fn scan(&mut self, roots: &Roots) {
-        let Ok(mount) = cgroup::Cgroups::find(roots) else { return };
-        for (id, path) in mount.walk() {
-            let path = path.to_string_lossy();
-            if self.processes.is_private() {
+        let Ok(cgroups) = cgroup::Cgroups::find(roots) else { return };
+        // A part of the tree can be all that is mounted (in Docker), or a part above the agent's own.
+        let top = cgroups.root().and_then(|point| processes::mounted_at(roots, point));
+        let Some(top) = top.filter(|top| !top.starts_with("/..")) else { return };
+        for (id, path) in cgroups.walk() {
+            let path = format!("{}{}", top.trim_end_matches('/'), path.to_string_lossy());
+            if !self.processes.is_private() {
+                self.cgroup_seen(id, if path == "/" { "/" } else { path.trim_end_matches('/') });
+            } else if top == "/" {
                 if path == "/" {
                     self.processes.own_id = Some(id);
                 }
                 self.put(id, Place::Own, None);
-            } else {
-                self.cgroup_seen(id, &path);
             }
         }
     }
@@ -281,7 +284,12 @@ impl Names {
     }
 
     fn put(&mut self, id: u64, place: Place, path: Option<Box<str>>) {
-        let who = self.by_cgroup(&place);
+        // Beside version 1, version 2 does not say who is in no container: runtimes can have placed a container
+        // by version 1 alone, and left it where they are themselves. The process knows.
+        let who = match place {
+            Place::Host | Place::Root if !self.processes.places_all() => Arc::clone(&self.common.unknown),
+            _ => self.by_cgroup(&place),
+        };
         // What is not known is asked again at the next event.
         if who.source == IdentitySource::Unknown && path.is_none() {
             return;

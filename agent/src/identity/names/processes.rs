@@ -196,10 +196,14 @@ impl Processes {
                 version_1 = Some(place);
             }
         }
+        let is_in = |place: &Place| matches!(place, Place::Container(_) | Place::Sibling(_));
         match (version_2, version_1) {
-            // Not placed by version 2: by version 1, and then its root is the node's.
+            (Some((place, path)), _) if is_in(&place) => (place, self.absolute(&path)),
+            // Runtimes of version 1 leave their containers where they themselves are in version 2.
+            (_, Some(place)) if is_in(&place) || place == Place::Own => (place, None),
             (Some((Place::Root, _)) | None, Some(place)) => (place, None),
-            // What a private namespace calls the root is placed by neither, or the agent's.
+            // What a private namespace calls the root is the agent's, or (beside version 1) that of those that
+            // version 2 does not place.
             (Some((Place::Own, path)), Some(place)) if path == "/" => (place, None),
             (Some((place, path)), _) => (place, self.absolute(&path)),
             (None, None) => (Place::Unknown, None),
@@ -224,10 +228,7 @@ impl Processes {
 
 /// The pod and the container that this process is: kubelets mount a file out of a folder with both names.
 pub(super) fn own_container(roots: &Roots) -> Option<(Box<str>, Box<str>)> {
-    let mounts = fs::read(roots.proc.join("self/mountinfo")).ok()?;
-    String::from_utf8_lossy(&mounts).lines().find_map(|line| {
-        let mut fields = line.split(' ').skip(3);
-        let (file, _) = (fields.next()?, fields.next().filter(|point| *point == "/dev/termination-log")?);
+    mounts(roots).into_iter().filter(|(_, point)| point == "/dev/termination-log").find_map(|(file, _)| {
         // …/pods/<UID>/containers/<name>/<number>
         let (_, names) = file.rsplit_once("/pods/")?;
         let mut names = names.split('/');
@@ -235,6 +236,23 @@ pub(super) fn own_container(roots: &Roots) -> Option<(Box<str>, Box<str>)> {
         let name = names.next().filter(|folder| *folder == "containers").and(names.next())?;
         Some((uid.into(), name.into()))
     })
+}
+
+/// What part of a file system is mounted at a point.
+pub(super) fn mounted_at(roots: &Roots, point: &Path) -> Option<String> {
+    let mounts = mounts(roots);
+    // The last one hides those before.
+    mounts.into_iter().rfind(|(_, known)| Path::new(known) == point).map(|(root, _)| root)
+}
+
+/// Roots and points of all mounts. Spaces in names stay escaped; nothing that is looked for here has any.
+fn mounts(roots: &Roots) -> Vec<(String, String)> {
+    let mounts = fs::read(roots.proc.join("self/mountinfo")).unwrap_or_default();
+    let parse = |line: &str| {
+        let mut fields = line.split(' ').skip(3);
+        Some((fields.next()?.to_owned(), fields.next()?.to_owned()))
+    };
+    String::from_utf8_lossy(&mounts).lines().filter_map(parse).collect()
 }
 
 struct Line {

@@ -326,14 +326,55 @@ fn where_version_2_places_nobody_the_process_tells_by_version_1() {
         &[
             (80, &format!("12:pids:{one}\n5:cpu:/\n1:name=systemd:{one}\n0::/"), 100, 77),
             (81, "12:pids:/system.slice\n1:name=systemd:/system.slice/sshd.service\n0::/", 100, HOST),
+            // An old runc: by version 2 the container is where containerd is.
+            (82, &format!("12:pids:{one}\n0::/system.slice/containerd.service"), 100, 77),
         ],
     );
     let (mut names, _api) = watched(&tree);
+    names.cgroup_seen(1, "/");
+    names.cgroup_seen(6, "/system.slice/containerd.service");
+    names.cgroup_seen(7, &path(3));
     let root = |pid| Event { process: Some(process(pid, Some(SECOND))), ..of_cgroup(1) };
     let who = names.of(&root(80));
     assert_eq!((who.source, who.pod_uid.as_deref()), (IdentitySource::Process, Some(&*uid(1))));
     assert!(names.of(&root(81)).host);
     assert_eq!(names.of(&of_cgroup(1)).source, IdentitySource::Unknown, "the root is no place");
+    assert_eq!(names.of(&of_cgroup(6)).source, IdentitySource::Unknown, "nor is the runtime's");
+    let in_old = Event { cgroup_id: Some(6), ..root(82) };
+    assert_eq!(names.of(&in_old).pod_uid.as_deref(), Some(&*uid(1)));
+    assert_eq!(names.of(&of_cgroup(7)).pod_uid.as_deref(), Some(&*uid(3)), "a pod in version 2 is one");
+}
+
+#[test]
+fn a_mount_of_a_part_of_the_tree_is_taken_for_that_part() {
+    let one = path(1);
+    let folder = Tree::new(&[("cgroup/init.scope/cgroup.procs", "")]);
+    let point = folder.roots().proc.parent().unwrap().join("cgroup");
+    let mounts = |top: &str| format!("30 23 0:26 {top} {} rw - cgroup2 cgroup2 rw\n", point.display());
+    let with = |top: &str, namespace: &str, own: &str| {
+        machine(
+            &[
+                ("proc/self/ns/cgroup", &format!("-> {namespace}")),
+                ("proc/self/cgroup", &format!("0::{own}\n")),
+                ("proc/self/mountinfo", &mounts(top)),
+            ],
+            &[],
+        )
+    };
+    let paths = |tree: &Tree| {
+        let names = Names::new(&tree.roots(), None);
+        names.below_path("/").into_iter().filter_map(|id| names.cgroup_path(id).map(str::to_owned)).collect()
+    };
+    let sorted = |mut paths: Vec<String>| {
+        paths.sort();
+        paths
+    };
+    let part = with(&one, MACHINES, &one);
+    assert_eq!(sorted(paths(&part)), ["/".to_owned(), one.clone(), format!("{one}/init.scope")]);
+    let whole = with("/", MACHINES, &one);
+    assert!(sorted(paths(&whole)).contains(&"/init.scope".to_owned()));
+    let above = with("/../..", "cgroup:[4026532500]", "/");
+    assert_eq!(sorted(paths(&above)), ["/"]);
 }
 
 /// A machine as an agent sees it in a pod with a cgroup namespace of its own.
