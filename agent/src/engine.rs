@@ -278,6 +278,12 @@ impl Engine {
         Ok(self.object.replace_filter(&self.compiled, is_known)?)
     }
 
+    /// The rings: name, size, and how much waits to be read, in bytes.
+    pub fn rings(&self) -> [(&'static str, u64, u64); 2] {
+        let [bulk, rare] = &self.rings;
+        [("RING_BULK", bulk), ("RING_RARE", rare)].map(|(name, ring)| (name, ring.size(), ring.pending()))
+    }
+
     /// Gives every socket of this machine to `visit`, as a synthetic event.
     pub fn sockets(
         &mut self,

@@ -5,6 +5,7 @@
 //! condition   a filter: the kernel's part of it, and all of it            (pure)
 //! pods        its conditions on pods                                      (pure)
 //! exchange    the engine's sink: names events, hands them out
+//! naming      what the hub asks of identity; `named` answers
 //! waiting     events whose pod is not known yet
 //! queue       what waits for one subscriber: bounded, losses counted
 //! history     the newest events
@@ -16,6 +17,7 @@ pub mod condition;
 mod exchange;
 pub mod field;
 mod history;
+mod named;
 mod naming;
 pub mod pods;
 mod queue;
@@ -26,6 +28,7 @@ mod thread;
 mod waiting;
 pub mod wish;
 
+pub use named::Named;
 pub use naming::Naming;
 pub use queue::{Batch, End, Item, Overflow, Queue};
-pub use thread::{Hub, Settings, Status, SubscribeError, Subscriber, SubscriptionStatus};
+pub use thread::{Hub, RingStatus, Settings, Status, SubscribeError, Subscriber, SubscriptionStatus};

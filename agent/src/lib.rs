@@ -8,6 +8,7 @@
 //! engine    probes attached, filters in place, snapshot taken: events
 //! identity  whose a socket is: container, pod, workload
 //! hub       one engine, many subscribers
+//! node      all of it: an agent from its configuration to its end
 //! observe   the gRPC service: streams from the hub
 //! wire      an event as protobuf                                         (pure)
 //! api       the gRPC server and the admin port
@@ -25,6 +26,7 @@ pub mod filter;
 pub mod host;
 pub mod hub;
 pub mod identity;
+pub mod node;
 pub mod observe;
 pub mod probes;
 pub mod wire;

@@ -2,19 +2,21 @@
 //!
 //! ```text
 //! stream   a subscriber's queue -> encoded answers
+//! status   what the hub does, for `GetServerStatus` and the metrics
 //! raw      `Observe` with answers that are encoded already
 //! ```
 
 mod raw;
+mod status;
 mod stream;
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use futures::{StreamExt as _, future::BoxFuture, stream::BoxStream};
 use proto::{
     mask::Mask,
     v1::{
-        self, GetServerStatusRequest, GetServerStatusResponse, ListNodesRequest, ListNodesResponse,
+        GetServerStatusRequest, GetServerStatusResponse, ListNodesRequest, ListNodesResponse,
         ListPortsRequest, ListPortsResponse, ListSocketsRequest, ListSocketsResponse, ObserveRequest,
         ObserveResponse, SocketEntry,
         observer_service_server::{ObserverService, ObserverServiceServer},
@@ -24,51 +26,47 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-pub use self::raw::{Answers, Observe, ObserverServer};
-use self::stream::{Manner, lost_events, pump};
+use self::stream::{Manner, pump};
+pub use self::{
+    raw::{Answers, Observe, ObserverServer},
+    status::HubStatus,
+};
 use crate::{
-    doctor::{self, Support},
-    event::Lost,
-    hub::{Hub, Item, SubscribeError, wish},
+    api::auth::{Allowed, Auth, Caller},
+    hub::{Hub, Item, SubscribeError, wish::Wish},
     wire::{Origin, convert},
 };
 
 /// Answers that wait for the connection; behind them the subscriber's queue fills.
 const ANSWERS: usize = 2;
 
-/// Who may see what.
-pub trait Guard: Send + Sync + 'static {
-    /// The caller's name for the status, and the namespaces that it may see (`None` = everything).
-    fn caller<'a>(&'a self, extensions: &'a tonic::Extensions) -> BoxFuture<'a, Result<Caller, Status>>;
-}
-
-/// A caller who may observe.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    /// Who it is.
-    pub name: String,
-    /// Namespaces whose pods it may see; `None` = everything, the host included.
-    pub namespaces: Option<Vec<String>>,
-}
-
-/// What the status says of the watch of pods; `None` outside of a cluster.
-pub type WatchStatus = Arc<dyn Fn() -> Option<v1::WatchStatus> + Send + Sync>;
-
 /// The service.
 pub struct Observer {
     hub: Hub,
     origin: Origin,
-    guard: Arc<dyn Guard>,
-    watch: WatchStatus,
-    machine: doctor::Machine,
-    started: Instant,
+    auth: Auth,
+    status: Arc<HubStatus>,
 }
 
 impl Observer {
     /// A service on a hub.
-    pub fn new(hub: Hub, origin: Origin, guard: Arc<dyn Guard>, watch: WatchStatus) -> Self {
-        let machine = doctor::inspect(&crate::host::Roots::default());
-        Self { hub, origin, guard, watch, machine, started: Instant::now() }
+    pub fn new(hub: Hub, origin: Origin, auth: Auth, status: Arc<HubStatus>) -> Self {
+        Self { hub, origin, auth, status }
+    }
+
+    /// Who calls. The guard before the service let it in.
+    fn caller(extensions: &tonic::Extensions) -> Result<Arc<Caller>, Status> {
+        let caller = extensions.get::<Arc<Caller>>().map(Arc::clone);
+        caller.ok_or_else(|| Status::internal("a call without a caller"))
+    }
+
+    /// Leaves of a wish what the caller may see; an error where a right is missing.
+    async fn restrict(&self, caller: &Caller, wish: &mut Wish) -> Result<Allowed, Status> {
+        let allowed = self.auth.authorize(caller, wish.namespaces().as_ref()).await?;
+        if let Allowed::Namespaces(namespaces) = &allowed {
+            wish.only_namespaces(namespaces);
+        }
+        Ok(allowed)
     }
 
     /// As a tonic service, with requests of at most so many bytes.
@@ -82,15 +80,12 @@ impl Observer {
     }
 
     async fn subscribe(self: Arc<Self>, request: Request<ObserveRequest>) -> Result<Answers, Status> {
-        let caller = self.guard.caller(request.extensions()).await?;
+        let caller = Self::caller(request.extensions())?;
         let request = request.into_inner();
-        let mut wish =
-            wish::Wish::read(&request).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let mut wish = Wish::read(&request).map_err(|error| Status::invalid_argument(error.to_string()))?;
         let mask = Mask::of(request.field_mask.as_ref())
             .map_err(|error| Status::invalid_argument(format!("field_mask: {error}")))?;
-        if let Some(namespaces) = &caller.namespaces {
-            wish.only_namespaces(namespaces);
-        }
+        let allowed = self.restrict(&caller, &mut wish).await?;
         let manner = Manner {
             mask,
             encoding: request.encoding(),
@@ -99,9 +94,14 @@ impl Observer {
             follow: wish.follow,
             until_ns: wish.until_ns,
         };
-        let subscriber = self.hub.subscribe(wish, caller.name).await.map_err(|error| refused(&error))?;
+        let subscriber =
+            self.hub.subscribe(wish, caller.to_string()).await.map_err(|error| refused(&error))?;
         let (answers, inbox) = mpsc::channel(ANSWERS);
-        tokio::spawn(pump(subscriber, manner, answers, std::future::pending()));
+        let auth = self.auth.clone();
+        tokio::spawn(async move {
+            let barred = auth.revoked(&caller, &allowed);
+            pump(subscriber, manner, answers, barred).await;
+        });
         Ok(ReceiverStream::new(inbox).boxed())
     }
 }
@@ -135,47 +135,9 @@ impl ObserverService for Observer {
         &self,
         request: Request<GetServerStatusRequest>,
     ) -> Result<Response<GetServerStatusResponse>, Status> {
-        self.guard.caller(request.extensions()).await?;
+        Self::caller(request.extensions())?;
         let status = self.hub.status().await.ok_or_else(|| refused(&SubscribeError::Stopping))?;
-        let support = match &status.error {
-            Some(error) => Support::Refused(error),
-            None => Support::Loads(&status.degraded),
-        };
-        let report = doctor::report(&self.machine, support);
-        let kernel = self.machine.kernel.as_ref().ok();
-        let answer = GetServerStatusResponse {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            node_name: self.origin.node_name.to_string(),
-            kernel_release: kernel.map(|kernel| kernel.release.clone()).unwrap_or_default(),
-            architecture: std::env::consts::ARCH.to_owned(),
-            uptime: prost_types::Duration::try_from(self.started.elapsed()).ok(),
-            tools: report.tools.iter().map(tool).collect(),
-            programs: status
-                .programs
-                .iter()
-                .map(|(program, missed)| program_status(program, *missed))
-                .collect(),
-            buffers: Vec::new(),
-            subscribers: status.subscribers.iter().map(subscriber).collect(),
-            watch: (self.watch)(),
-            events_per_second: status.events_per_second,
-            lost: status
-                .losses
-                .iter()
-                .map(|(stage, count)| {
-                    let (since_wall_ns, until_wall_ns) = (status.started_wall_ns, status.now_wall_ns);
-                    lost_events(&Lost {
-                        stage: *stage,
-                        count: *count,
-                        since_wall_ns,
-                        until_wall_ns,
-                        cpu: None,
-                    })
-                })
-                .collect(),
-            nodes: Vec::new(),
-        };
-        Ok(Response::new(answer))
+        Ok(Response::new(self.status.response(&status)))
     }
 
     async fn list_nodes(&self, _: Request<ListNodesRequest>) -> Result<Response<ListNodesResponse>, Status> {
@@ -188,13 +150,11 @@ impl ObserverService for Observer {
         &self,
         request: Request<ListSocketsRequest>,
     ) -> Result<Response<Self::ListSocketsStream>, Status> {
-        let caller = self.guard.caller(request.extensions()).await?;
+        let caller = Self::caller(request.extensions())?;
         let request = request.into_inner();
         let mut wish =
-            wish::Wish::of_sockets(&request).map_err(|error| Status::invalid_argument(error.to_string()))?;
-        if let Some(namespaces) = &caller.namespaces {
-            wish.only_namespaces(namespaces);
-        }
+            Wish::of_sockets(&request).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        self.restrict(&caller, &mut wish).await?;
         let found = self.hub.sockets(wish).await.map_err(|error| refused(&error))?;
         let origin = self.origin.clone();
         let answers = ChunkedSockets { items: found.into_iter(), origin };
@@ -245,39 +205,5 @@ fn socket(item: &Item, origin: &Origin) -> SocketEntry {
         counters: None,
         accept_queue_length: event.backlog.map(|(length, _)| length),
         accept_queue_limit: event.backlog.map(|(_, limit)| limit),
-    }
-}
-
-fn tool(report: &doctor::ToolReport) -> v1::ToolStatus {
-    let health = match report.health {
-        doctor::Health::Ok => v1::Health::Ok,
-        doctor::Health::Degraded => v1::Health::Degraded,
-        doctor::Health::Unavailable => v1::Health::Unavailable,
-    };
-    let reasons = report.notes.iter().map(|note| format!("{}: {}", note.effect, note.reason)).collect();
-    v1::ToolStatus { tool: report.tool.to_owned(), health: health.into(), reasons }
-}
-
-fn program_status(program: &str, recursion_misses: Option<u64>) -> v1::ProgramStatus {
-    let hook = crate::probes::ALL.iter().find(|probe| probe.program == program);
-    v1::ProgramStatus {
-        program: program.to_owned(),
-        hook: hook.map(|probe| probe.hook.describe()).unwrap_or_default(),
-        run_count: None,
-        run_time: None,
-        recursion_misses,
-    }
-}
-
-fn subscriber(one: &crate::hub::SubscriptionStatus) -> v1::SubscriberStatus {
-    v1::SubscriberStatus {
-        id: one.id,
-        client: one.client.clone(),
-        age: prost_types::Duration::try_from(one.age).ok(),
-        sent: one.taken,
-        lost: one.lost,
-        queued: one.queued,
-        in_kernel: one.in_kernel.clone(),
-        in_user_space: one.in_user_space.clone(),
     }
 }

@@ -1,13 +1,18 @@
-//! An agent from its configuration to its end. For now around a service without a source of events.
+//! Everything around a service, from the configuration to the end. `node.rs` brings the service.
 
-use std::{io, sync::Arc, time::Instant};
+use std::{convert::Infallible, io, sync::Arc};
 
 use kube::Client;
-use proto::v1::{self, observer_service_server::ObserverService};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_stream::Empty;
-use tonic::{Request, Response, Status};
+use tonic::{
+    body::Body,
+    codegen::{
+        Service,
+        http::{Request, Response},
+    },
+    server::NamedService,
+};
 use tracing::info;
 
 use super::{
@@ -17,7 +22,6 @@ use super::{
     listen::{self, ListenError, Listeners, UnixError},
     metrics::{ApiMetrics, Metrics, Source},
     server::Serving,
-    status::{About, Snapshot},
     stop::Stop,
     tls::{Tls, TlsError},
     vitals::Vitals,
@@ -93,11 +97,16 @@ impl Prepared {
     }
 
     /// Serves until the agent is told to stop (SIGTERM, SIGINT, or [`Serving::stop`]).
-    pub async fn run<O: ObserverService>(
-        self,
-        service: O,
-        source: Arc<dyn Source>,
-    ) -> Result<(), ServeError> {
+    pub async fn run<S>(self, service: S, source: Arc<dyn Source>) -> Result<(), ServeError>
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+    {
         let Self { serving, listeners, admin, tls } = self;
         let signals = tokio::spawn(until_signal(serving.stop.clone())?);
         let follow = tls.map(|(tls, seen)| tokio::spawn(tls.follow(seen)));
@@ -138,72 +147,4 @@ fn until_signal(stop: Stop) -> Result<impl Future<Output = ()>, ServeError> {
         info!(signal = name, "stopping");
         stop.stop();
     })
-}
-
-/// Runs an agent until it is told to stop.
-pub async fn serve(config: Config) -> Result<(), ServeError> {
-    let client = kubernetes(&config).await?;
-    let prepared = Prepared::new(&config, &Roots::default(), client).await?;
-    let nothing = Arc::new(Nothing { about: About::this_machine(&config), started: Instant::now() });
-    let source = Arc::<Nothing>::clone(&nothing);
-    prepared.run(Unfed(nothing), source).await
-}
-
-/// A source that has nothing to tell.
-struct Nothing {
-    about: About,
-    started: Instant,
-}
-
-impl Source for Nothing {
-    fn snapshot(&self) -> Snapshot {
-        Snapshot::default()
-    }
-}
-
-/// The service without a source of events.
-struct Unfed(Arc<Nothing>);
-
-fn no_source<T>() -> Result<T, Status> {
-    Err(Status::unimplemented("this agent has no source of events"))
-}
-
-#[tonic::async_trait]
-impl ObserverService for Unfed {
-    type ObserveStream = Empty<Result<v1::ObserveResponse, Status>>;
-    type ListSocketsStream = Empty<Result<v1::ListSocketsResponse, Status>>;
-    type ListPortsStream = Empty<Result<v1::ListPortsResponse, Status>>;
-
-    async fn observe(&self, _: Request<v1::ObserveRequest>) -> Result<Response<Self::ObserveStream>, Status> {
-        no_source()
-    }
-
-    async fn get_server_status(
-        &self,
-        _: Request<v1::GetServerStatusRequest>,
-    ) -> Result<Response<v1::GetServerStatusResponse>, Status> {
-        let Nothing { about, started } = &*self.0;
-        Ok(Response::new(self.0.snapshot().response(about, started.elapsed())))
-    }
-
-    async fn list_nodes(
-        &self,
-        _: Request<v1::ListNodesRequest>,
-    ) -> Result<Response<v1::ListNodesResponse>, Status> {
-        Err(Status::unimplemented("an agent knows its own node only; ask a collector"))
-    }
-
-    async fn list_sockets(
-        &self,
-        _: Request<v1::ListSocketsRequest>,
-    ) -> Result<Response<Self::ListSocketsStream>, Status> {
-        no_source()
-    }
-
-    async fn list_ports(
-        &self,
-        _: Request<v1::ListPortsRequest>,
-    ) -> Result<Response<Self::ListPortsStream>, Status> {
-        no_source()
-    }
 }

@@ -1,11 +1,19 @@
 //! The gRPC server: a service, health and reflection behind the guard, on connections of our own.
 
-use std::{io, time::Duration};
+use std::{convert::Infallible, io, time::Duration};
 
-use proto::v1::observer_service_server::{ObserverService, ObserverServiceServer};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{service::Routes, transport::Server};
+use tonic::{
+    body::Body,
+    codegen::{
+        Service,
+        http::{Request, Response},
+    },
+    server::NamedService,
+    service::Routes,
+    transport::Server,
+};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tracing::warn;
 
@@ -44,9 +52,16 @@ impl Serving {
     /// Serves until [`Serving::stop`], and then for at most `stop-timeout` longer. A call finds its
     /// [`Caller`](super::auth::Caller) and its [`Connection`](super::connection::Connection) in the request's
     /// extensions, as `Arc`s.
-    pub async fn serve<O: ObserverService>(&self, listeners: Listeners, service: O) -> Result<(), io::Error> {
-        let observer =
-            ObserverServiceServer::new(service).max_decoding_message_size(self.limits.message_bytes);
+    pub async fn serve<S>(&self, listeners: Listeners, observer: S) -> Result<(), io::Error>
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+    {
         let (reporter, health) = tonic_health::server::health_reporter();
         let mut routes = Routes::new(health).add_service(observer);
         for routes_of in [reflection_v1, reflection_v1alpha] {

@@ -161,6 +161,11 @@ impl Ring {
         self.producer_position() - self.position
     }
 
+    /// Its size in bytes.
+    pub fn size(&self) -> u64 {
+        self.mask as u64 + 1
+    }
+
     /// The ring for the runtime: readable when a program has woken us.
     pub fn watch(&self) -> io::Result<AsyncFd<OwnedFd>> {
         let fd = self.fd.try_clone()?;

@@ -15,8 +15,9 @@ use super::{
     wish::Wish,
 };
 use crate::{
+    decode::CgroupMade,
     engine::{Routing, Sink},
-    event::{Event, Kinds, Lost, LostStage},
+    event::{Event, EventKind, Kinds, Lost, LostStage},
     filter::{
         Conjunction, Filter,
         compile::{Compiled, Request, compile},
@@ -69,11 +70,15 @@ pub struct Exchange<N> {
     pub stale: bool,
     waiting: Waiting,
     dirty: bool,
+    /// Events since the start, by kind.
+    counts: [u64; EventKind::ALL.len()],
+    /// What those took who left for good.
+    sent_before: u64,
 }
 
 impl<N: Naming> Exchange<N> {
     /// An exchange without subscribers.
-    pub fn new(names: N, history_bytes: usize, always: bool) -> Self {
+    pub fn new(names: N, history_bytes: usize, always: bool, wait: Duration) -> Self {
         Self {
             names,
             subscriptions: Vec::new(),
@@ -82,8 +87,10 @@ impl<N: Naming> Exchange<N> {
             seq: 0,
             losses: Vec::new(),
             stale: false,
-            waiting: Waiting::default(),
+            waiting: Waiting::new(wait),
             dirty: false,
+            counts: [0; EventKind::ALL.len()],
+            sent_before: 0,
         }
     }
 
@@ -105,7 +112,7 @@ impl<N: Naming> Exchange<N> {
     /// A subscriber went away; its filter stays for a while.
     pub fn leave(&mut self, id: u64) {
         if let Some(subscription) = self.subscriptions.iter_mut().find(|one| one.id == id) {
-            subscription.queue = None;
+            self.sent_before += subscription.queue.take().map_or(0, |queue| queue.totals().0);
             subscription.left = Some(Instant::now());
         }
     }
@@ -197,6 +204,17 @@ impl<N: Naming> Exchange<N> {
         Kinds(wanted.fold(always, |all, one| all | one))
     }
 
+    /// Events since the start, by kind.
+    pub fn by_kind(&self) -> Vec<(&'static str, u64)> {
+        EventKind::ALL.into_iter().map(|kind| (kind.name(), self.counts[kind as usize])).collect()
+    }
+
+    /// Events that were taken out of queues since the start.
+    pub fn sent(&self) -> u64 {
+        let queues = self.subscriptions.iter().filter_map(|one| one.queue.as_ref());
+        self.sent_before + queues.map(|queue| queue.totals().0).sum::<u64>()
+    }
+
     /// Takes in what became known of pods, and lets go who waited for it.
     pub fn refresh(&mut self, now_boot_ns: u64) {
         if self.names.refresh() {
@@ -280,6 +298,9 @@ impl<N: Naming> Sink for Exchange<N> {
     }
 
     fn record(&mut self, event: &mut Event, routing: &Routing<'_>) -> ControlFlow<()> {
+        for kind in event.kinds.iter() {
+            self.counts[kind as usize] += 1;
+        }
         let who = self.names.of(event);
         if who.pending || self.waiting.has(event.cgroup_id) {
             if let Some(oldest) = self.waiting.push(*event) {
@@ -290,6 +311,10 @@ impl<N: Naming> Sink for Exchange<N> {
             self.hand_out(event, &who, Some(routing));
         }
         ControlFlow::Continue(())
+    }
+
+    fn cgroup(&mut self, made: &CgroupMade) {
+        self.names.cgroup_made(made);
     }
 
     fn idle(&mut self, now_boot_ns: u64) -> ControlFlow<()> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::condition::Places;
-use crate::{event::Event, identity::Identity};
+use crate::{decode::CgroupMade, engine::TaskPlace, event::Event, identity::Identity};
 
 /// Who has what.
 pub trait Naming: Places {
@@ -12,6 +12,12 @@ pub trait Naming: Places {
 
     /// Takes in what became known since the last call; whether anything did.
     fn refresh(&mut self) -> bool;
+
+    /// The kernel told of a new cgroup.
+    fn cgroup_made(&mut self, made: &CgroupMade);
+
+    /// The kernel told where a process is.
+    fn process(&mut self, place: &TaskPlace);
 
     /// Whether a cgroup is known, or one that was made a moment ago.
     fn knows_cgroup(&self, id: u64) -> bool;

@@ -21,6 +21,8 @@ use super::{
     wish::{CgroupName, Wish},
 };
 use crate::{
+    decode::CgroupMade,
+    engine::TaskPlace,
     event::{Comm, Event, EventKind, Family, IdentitySource, Process, Relation, Role},
     filter::compile::Surroundings,
     identity::{Identity, Pod, Workload},
@@ -177,6 +179,10 @@ impl Naming for MadeUp {
     fn refresh(&mut self) -> bool {
         self.news.take()
     }
+
+    fn cgroup_made(&mut self, _: &CgroupMade) {}
+
+    fn process(&mut self, _: &TaskPlace) {}
 
     fn knows_cgroup(&self, id: u64) -> bool {
         self.known.contains_key(&id)

@@ -40,6 +40,10 @@ pub struct Settings {
     pub queue_events: usize,
     /// Subscribers at a time.
     pub most_subscribers: usize,
+    /// How long the programs stay attached after the last one left.
+    pub detach_after: Duration,
+    /// How long an event waits for its pod's name.
+    pub metadata_wait: Duration,
     /// Where the machine shows itself.
     pub roots: Roots,
     /// What records do not say.
@@ -102,8 +106,12 @@ pub struct Status {
     pub losses: Vec<(LostStage, u64)>,
     /// Who is subscribed.
     pub subscribers: Vec<SubscriptionStatus>,
-    /// Events since the start.
-    pub events: u64,
+    /// Events since the start, by kind.
+    pub events_by_kind: Vec<(&'static str, u64)>,
+    /// Events that subscribers took since the start, those who left included.
+    pub sent: u64,
+    /// The rings, while there is an engine.
+    pub rings: Vec<RingStatus>,
     /// Events in the history.
     pub history: usize,
     /// Events a second in the last minute.
@@ -114,6 +122,17 @@ pub struct Status {
     pub now_wall_ns: u64,
     /// Why the engine does not run, where it should.
     pub error: Option<String>,
+}
+
+/// A ring, for the status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RingStatus {
+    /// Its name, as bpftool shows it.
+    pub name: &'static str,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Bytes that wait to be read.
+    pub used: u64,
 }
 
 /// A subscriber, for the status.
@@ -210,9 +229,6 @@ impl Hub {
     }
 }
 
-/// How long the programs stay attached after the last one left.
-const DETACH_AFTER: Duration = Duration::from_secs(5);
-
 /// How old the published status may be.
 const PUBLISH_EVERY: Duration = Duration::from_secs(2);
 
@@ -242,6 +258,10 @@ struct Running<N> {
     started_wall_ns: u64,
 }
 
+fn ring_status((name, size, used): (&'static str, u64, u64)) -> RingStatus {
+    RingStatus { name, size, used }
+}
+
 /// Nanoseconds since the Unix epoch.
 fn wall_ns() -> u64 {
     Clock::measure().wall_ns(clock::boot_ns())
@@ -255,7 +275,8 @@ impl<N: Naming> Running<N> {
         commands: mpsc::UnboundedSender<Command>,
         published: Arc<Mutex<Arc<Status>>>,
     ) -> Self {
-        let exchange = Exchange::new(names, settings.history_bytes, settings.history_always);
+        let exchange =
+            Exchange::new(names, settings.history_bytes, settings.history_always, settings.metadata_wait);
         Self {
             settings,
             exchange,
@@ -338,7 +359,8 @@ impl<N: Naming> Running<N> {
 
     /// When something is to be done without a command.
     fn due(&self) -> Option<Instant> {
-        let detach = self.engine.as_ref().and(self.idle_since).map(|since| since + DETACH_AFTER);
+        let detach =
+            self.engine.as_ref().and(self.idle_since).map(|since| since + self.settings.detach_after);
         let again = self.error.as_ref().and(self.tried).map(|tried| tried + TRY_AGAIN);
         let publish = Some(self.publish_at);
         [detach, again, publish, self.exchange.next_to_forget()].into_iter().flatten().min()
@@ -393,7 +415,7 @@ impl<N: Naming> Running<N> {
         let kinds = self.exchange.kinds();
         if kinds == Kinds::default() {
             let since = *self.idle_since.get_or_insert(now);
-            if now.duration_since(since) >= DETACH_AFTER {
+            if now.duration_since(since) >= self.settings.detach_after {
                 self.engine = None;
                 self.attached_for = Kinds::default();
                 self.error = None;
@@ -430,7 +452,7 @@ impl<N: Naming> Running<N> {
             ring_bytes: self.settings.ring_bytes,
             syscall_failures: false,
             snapshot: true,
-            names: false,
+            names: true,
             roots: self.settings.roots.clone(),
             pinned_cgroup: None,
             pinned_mntns: None,
@@ -440,7 +462,13 @@ impl<N: Naming> Running<N> {
         match &mut self.engine {
             Some(_) if kinds == self.attached_for => {}
             Some(engine) => engine.adjust(&config)?,
-            None => self.engine = Some(Engine::load(&config)?),
+            None => {
+                let mut engine = Engine::load(&config)?;
+                for place in engine.take_places() {
+                    self.exchange.names.process(&place);
+                }
+                self.engine = Some(engine);
+            }
         }
         self.attached_for = kinds;
         Ok(())
@@ -498,7 +526,9 @@ impl<N: Naming> Running<N> {
             degraded: self.engine.as_ref().map(|engine| engine.degraded().to_vec()).unwrap_or_default(),
             losses: self.exchange.losses.clone(),
             subscribers: subscribers.collect(),
-            events: self.exchange.seq,
+            events_by_kind: self.exchange.by_kind(),
+            sent: self.exchange.sent(),
+            rings: self.engine.iter().flat_map(Engine::rings).map(ring_status).collect(),
             events_per_second: self.rate.per_second(self.exchange.seq, now),
             started_wall_ns: self.started_wall_ns,
             now_wall_ns: wall_ns(),

@@ -4,18 +4,22 @@ use std::{collections::VecDeque, time::Duration};
 
 use crate::event::Event;
 
-/// How long an event waits at most.
-pub const LONGEST: Duration = Duration::from_millis(500);
 /// How many wait at most; then the oldest goes on without a name.
 const MOST: usize = 4096;
 
 /// The waiting events, the oldest first.
-#[derive(Default)]
 pub struct Waiting {
     events: VecDeque<Event>,
+    longest_ns: u64,
 }
 
 impl Waiting {
+    /// Events wait at most so long.
+    pub fn new(longest: Duration) -> Self {
+        let longest_ns = u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX);
+        Self { events: VecDeque::new(), longest_ns }
+    }
+
     /// Whether an event of this cgroup waits: those after it must wait, too, or a socket's events change places.
     pub fn has(&self, cgroup: Option<u64>) -> bool {
         !self.events.is_empty() && self.events.iter().any(|event| event.cgroup_id == cgroup)
@@ -30,13 +34,13 @@ impl Waiting {
 
     /// Takes the first event that may go: it is over its time, or `is_known` says that its pod is known.
     pub fn next(&mut self, now_boot_ns: u64, is_known: impl Fn(&Event) -> bool) -> Option<Event> {
-        let over = |event: &Event| event.boot_ns + LONGEST.as_nanos() as u64 <= now_boot_ns;
+        let over = |event: &Event| event.boot_ns.saturating_add(self.longest_ns) <= now_boot_ns;
         let index = self.events.iter().position(|event| over(event) || is_known(event))?;
         self.events.remove(index)
     }
 
     /// When the oldest is over its time (CLOCK_BOOTTIME).
     pub fn deadline(&self) -> Option<u64> {
-        self.events.front().map(|event| event.boot_ns + LONGEST.as_nanos() as u64)
+        self.events.front().map(|event| event.boot_ns.saturating_add(self.longest_ns))
     }
 }

@@ -1,6 +1,6 @@
 //! What a subscriber wants: an `ObserveRequest`, checked. Pure.
 
-use std::{net::IpAddr, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use proto::v1::{self, ObserveRequest};
 
@@ -177,15 +177,25 @@ impl Wish {
         Self::read(&request)
     }
 
+    /// The namespaces that are asked for; `None` where anything outside of some is asked for, too.
+    pub fn namespaces(&self) -> Option<BTreeSet<String>> {
+        let mut all = BTreeSet::new();
+        for condition in &self.allow {
+            let pods = condition.pods.as_ref().filter(|pods| !pods.namespaces.is_empty())?;
+            all.extend(pods.namespaces.iter().cloned());
+        }
+        (!all.is_empty()).then_some(all)
+    }
+
     /// Leaves only the pods of these namespaces.
-    pub fn only_namespaces(&mut self, namespaces: &[String]) {
+    pub fn only_namespaces(&mut self, namespaces: &BTreeSet<String>) {
         if self.allow.is_empty() {
             self.allow.push(Condition::default());
         }
         self.allow.retain_mut(|condition| {
             let pods = condition.pods.get_or_insert_default();
             if pods.namespaces.is_empty() {
-                pods.namespaces = namespaces.to_vec();
+                pods.namespaces = namespaces.iter().cloned().collect();
             } else {
                 pods.namespaces.retain(|namespace| namespaces.contains(namespace));
             }

@@ -1,9 +1,8 @@
 //! `sockeye agent`: the node's agent, from its configuration to its end.
 
-use agent::api::{
-    config::Config,
-    privileges,
-    serve::{self, ServeError},
+use agent::{
+    api::{config::Config, privileges},
+    node::{self, NodeError},
 };
 
 use super::Failure;
@@ -19,7 +18,7 @@ pub fn run(args: &AgentArgs) -> Result<(), Failure> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), capabilities = ?kept, "starting");
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
-    runtime.block_on(serve::serve(config)).map_err(|error| failure(&error))
+    runtime.block_on(node::run(config)).map_err(|error| failure(&error))
 }
 
 /// Variables that are UTF-8; none of ours is anything else.
@@ -28,7 +27,8 @@ fn environment() -> Vec<(String, String)> {
     std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect()
 }
 
-fn failure(error: &ServeError) -> Failure {
+fn failure(error: &NodeError) -> Failure {
     let words = error.to_string();
-    if error.of_configuration() { Failure::Named(words) } else { Failure::Engine(words) }
+    let is_configured = matches!(error, NodeError::Serve(error) if error.of_configuration());
+    if is_configured { Failure::Named(words) } else { Failure::Engine(words) }
 }

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use proto::v1;
 
@@ -24,7 +24,7 @@ struct Bed {
 
 impl Bed {
     fn new(names: MadeUp, history: usize) -> Self {
-        let mut exchange = Exchange::new(names, history, false);
+        let mut exchange = Exchange::new(names, history, false, Duration::from_millis(500));
         let compiled = exchange.compiled();
         Self { exchange, compiled }
     }

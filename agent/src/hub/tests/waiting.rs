@@ -1,11 +1,15 @@
 use super::event;
-use crate::hub::waiting::{LONGEST, Waiting};
+use crate::hub::waiting::Waiting;
 
-const LONG: u64 = LONGEST.as_nanos() as u64;
+const LONG: u64 = 500_000_000;
+
+fn waiting() -> Waiting {
+    Waiting::new(std::time::Duration::from_nanos(LONG))
+}
 
 #[test]
 fn an_event_waits_for_its_pod_and_no_longer_than_it_may() {
-    let mut waiting = Waiting::default();
+    let mut waiting = waiting();
     assert!(waiting.push(event(10, 5)).is_none());
     assert_eq!(waiting.deadline(), Some(5 + LONG));
     assert_eq!(waiting.next(5 + LONG - 1, |_| false), None);
@@ -16,7 +20,7 @@ fn an_event_waits_for_its_pod_and_no_longer_than_it_may() {
 
 #[test]
 fn those_of_a_pod_that_became_known_go_first_and_in_order() {
-    let mut waiting = Waiting::default();
+    let mut waiting = waiting();
     for (cgroup, at) in [(10, 1), (11, 2), (11, 3), (10, 4)] {
         waiting.push(event(cgroup, at));
     }
@@ -29,7 +33,7 @@ fn those_of_a_pod_that_became_known_go_first_and_in_order() {
 
 #[test]
 fn where_too_many_wait_the_oldest_goes_on_and_none_is_lost() {
-    let mut waiting = Waiting::default();
+    let mut waiting = waiting();
     let gone: Vec<u64> =
         (0..5000).filter_map(|at| waiting.push(event(10, at))).map(|one| one.boot_ns).collect();
     let rest = std::iter::from_fn(|| waiting.next(u64::MAX, |_| false)).map(|one| one.boot_ns);

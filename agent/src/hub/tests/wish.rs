@@ -119,7 +119,7 @@ fn a_caller_with_a_namespace_sees_no_other_and_not_the_host() {
         (wish(&[Filter { namespaces: vec!["bank".into()], ..Filter::default() }], &[]), false, false),
     ] {
         let mut asked = asked;
-        asked.only_namespaces(&["shop".to_owned()]);
+        asked.only_namespaces(&["shop".to_owned()].into());
         assert_eq!((sees(&asked, &pod("shop")), sees(&asked, &pod("bank"))), (shop, bank));
         assert!(!sees(&asked, &identity(None, false)), "nobody's");
     }
