@@ -244,4 +244,6 @@ impl Metrics {
 }
 
 #[cfg(test)]
+mod page;
+#[cfg(test)]
 mod tests;
