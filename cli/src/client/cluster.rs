@@ -359,3 +359,6 @@ impl AsyncWrite for Forwarded {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests;
