@@ -2,6 +2,7 @@
 //! loaded; what it does not need it gives up; SIGTERM ends it.
 
 #![cfg(feature = "node")]
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 use std::{
     fs,

@@ -15,8 +15,10 @@ use std::{
 use futures::{StreamExt as _, future::BoxFuture, stream::BoxStream};
 use hyper_util::rt::TokioIo;
 use proto::v1::{
-    self, observe_response::Payload, observer_service_client::ObserverServiceClient,
-    observer_service_server::ObserverService,
+    self,
+    observe_response::Payload,
+    observer_service_client::ObserverServiceClient,
+    observer_service_server::{ObserverService, ObserverServiceServer},
 };
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::{ClientConfig, RootCertStore};
@@ -159,7 +161,8 @@ pub(super) fn run(limits: Limits, listeners: Listeners, metrics: ApiMetrics, aut
     let serving = Serving { limits, auth, stop: Stop::default(), metrics, vitals: Vitals::default() };
     let endpoints = listeners.endpoints();
     let server = serving.clone();
-    let task = tokio::spawn(async move { server.serve(listeners, Small).await });
+    let small = ObserverServiceServer::new(Small).max_decoding_message_size(limits.message_bytes);
+    let task = tokio::spawn(async move { server.serve(listeners, small).await });
     Running { serving, endpoints, task }
 }
 
