@@ -73,10 +73,12 @@ fn cgroup(machine: &Machine) -> Line {
     };
     match mode {
         Mode::Unified => (Health::Ok, format!("{} at {root}", mode.name())),
-        Mode::Hybrid => (
-            Health::Degraded,
-            format!("{}, v2 at {root}: what is placed in v1 only shows as v2's root", mode.name()),
-        ),
+        Mode::Hybrid => {
+            let place =
+                if root.is_empty() { "v2 not mounted here".to_owned() } else { format!("v2 at {root}") };
+            let text = format!("{}, {place}: what is placed in v1 only shows as v2's root", mode.name());
+            (Health::Degraded, text)
+        }
         Mode::Legacy => (Health::Degraded, format!("{}: a socket's cgroup is always v2's root", mode.name())),
         Mode::None => (Health::Degraded, format!("{}: ids of cgroups have no paths", mode.name())),
     }

@@ -267,6 +267,7 @@ fn cgroups_of_version_1_are_told() {
                 .to_owned()
         )
     );
+    assert!(line(Mode::Hybrid, None).1.contains(", v2 not mounted here: "));
     assert_eq!(line(Mode::Legacy, None).0, Health::Degraded);
     assert_eq!(line(Mode::None, None).0, Health::Degraded);
     assert_eq!(facts(&Machine { cgroups: None, ..machine() }, "cgroup").0, Health::Degraded);

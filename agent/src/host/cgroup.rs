@@ -122,11 +122,14 @@ impl Cgroups {
             .min_by_key(whole)
             .map(|mount| mount.point.clone());
         let version_1 = mounts.iter().any(|mount| mount.kind == "cgroup");
-        let mode = match (&root, version_1) {
-            (Some(_), false) => Mode::Unified,
-            (Some(_), true) => Mode::Hybrid,
-            (None, true) => Mode::Legacy,
-            (None, false) => Mode::None,
+        // A container of a hybrid machine has only version 1 mounted, and is in version 2 all the same.
+        let own = fs::read_to_string(roots.proc.join("self/cgroup")).unwrap_or_default();
+        let version_2 = root.is_some() || own.lines().any(|line| line.starts_with("0::"));
+        let mode = match (version_2, version_1) {
+            (true, false) if root.is_some() => Mode::Unified,
+            (true, true) => Mode::Hybrid,
+            (false, true) => Mode::Legacy,
+            (_, false) => Mode::None,
         };
         Ok(Self { mode, root })
     }
@@ -267,6 +270,18 @@ mod tests {
         );
         assert_eq!(find(&[TMPFS, V1].concat()), (Mode::Legacy, None));
         assert_eq!(find(TMPFS), (Mode::None, None));
+    }
+
+    #[test]
+    fn a_container_of_a_hybrid_machine_is_in_version_2_though_it_is_not_mounted_there() {
+        let find = |cgroup| {
+            let tree =
+                Tree::new(&[("proc/self/mountinfo", &[TMPFS, V1].concat()), ("proc/self/cgroup", cgroup)]);
+            Cgroups::find(&tree.roots()).unwrap()
+        };
+        let hybrid = find("1:cpu:/kubepods/a\n0::/kubepods/a\n");
+        assert_eq!((hybrid.mode(), hybrid.root()), (Mode::Hybrid, None));
+        assert_eq!(find("1:cpu:/kubepods/a\n").mode(), Mode::Legacy);
     }
 
     #[test]
