@@ -11,7 +11,11 @@ mod pki;
 mod runc;
 mod scenarios;
 
-use std::{fs::File, path::Path, process::ExitCode};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -60,6 +64,9 @@ enum Command {
         /// Leave the cluster up
         #[arg(long)]
         keep: bool,
+        /// A static binary that was built already
+        #[arg(long, value_name = "FILE")]
+        sockeye: Option<PathBuf>,
         /// Only scenarios whose names contain one of the words
         #[arg(last = true, value_name = "FILTER")]
         filter: Vec<String>,
@@ -76,8 +83,8 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode> {
     if let Command::Runc { arguments } = &arguments.command {
         return runc::main(arguments);
     }
-    if let Command::Run { cgroups, keep, filter } = &arguments.command {
-        return from_nothing(*cgroups, *keep, filter);
+    if let Command::Run { cgroups, keep, sockeye, filter } = &arguments.command {
+        return from_nothing(*cgroups, *keep, sockeye.as_deref(), filter);
     }
     if matches!(arguments.command, Command::Down) {
         let _lock = lock()?;
@@ -99,10 +106,17 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn from_nothing(cgroups: Option<Cgroups>, keep: bool, filter: &[String]) -> Result<ExitCode> {
+fn from_nothing(
+    cgroups: Option<Cgroups>,
+    keep: bool,
+    sockeye: Option<&Path>,
+    filter: &[String],
+) -> Result<ExitCode> {
     let mut report = Report::here();
     setup::ensure(Scope::Everything)?;
-    if let Some(sockeye) = report.step("build sockeye", build::sockeye) {
+    if let Some(sockeye) =
+        report.step("build sockeye", || sockeye.map_or_else(build::sockeye, |path| Ok(path.to_owned())))
+    {
         let modes = cgroups.map_or_else(modes, |mode| vec![mode]);
         run_in(&modes, &sockeye, keep, filter, &mut report);
     }
@@ -133,7 +147,8 @@ fn run_in(modes: &[Cgroups], sockeye: &Path, keep: bool, filter: &[String], repo
         let was_up = cluster.is_up() == Some(mode);
         let up = || if was_up { Ok(()) } else { cluster.up(mode) };
         if report.step(&format!("e2e: cluster, cgroups {mode}"), up).is_some() {
-            let bed = report.step(&format!("e2e: images, cgroups {mode}"), || Bed::new(&cluster, &image));
+            let bed =
+                report.step(&format!("e2e: images, cgroups {mode}"), || Bed::new(&cluster, sockeye, &image));
             if let Some(bed) = bed {
                 scenarios::run(&bed, mode, turn > 0, filter, report);
             }

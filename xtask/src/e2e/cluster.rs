@@ -11,7 +11,14 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{daemon::Daemons, files, kubectl::Kubectl, leftovers, parts::Parts, pki};
+use super::{
+    daemon::Daemons,
+    files,
+    kubectl::{Kubectl, wait_for},
+    leftovers,
+    parts::Parts,
+    pki,
+};
 use crate::process;
 
 /// Where the API server listens.
@@ -142,6 +149,31 @@ impl Cluster {
         let mut command = Command::new("ctr");
         command.arg("-a").arg(self.socket()).args(["-n", "k8s.io", "images", "import", "--digests=false"]);
         process::output(command.arg(archive))
+    }
+
+    /// The process of a container, by the container's id.
+    pub fn container_process(&self, id: &str) -> Result<i32> {
+        let mut command = Command::new("ctr");
+        command.arg("-a").arg(self.socket()).args(["-n", "k8s.io", "tasks", "list"]);
+        let text = process::output(&mut command)?;
+        let line = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let pid = line
+            .into_iter()
+            .find(|words| words.first() == Some(&id))
+            .and_then(|words| words.get(1)?.parse().ok());
+        pid.with_context(|| format!("no task of container `{id}` runs"))
+    }
+
+    /// Has the next pod get an address that is free now.
+    pub fn give_address_next(&self, address: &str) -> Result<()> {
+        let address: Ipv4Addr = address.parse().context("no IPv4 address")?;
+        let before = Ipv4Addr::from_bits(address.to_bits() - 1);
+        let folder = self.state.join("ipam").join(leftovers::NETWORK);
+        wait_for("the address to be free", Duration::from_secs(30), || {
+            Ok((!folder.join(address.to_string()).exists()).then_some(()))
+        })?;
+        fs::write(folder.join("last_reserved_ip.0"), before.to_string())
+            .context("cannot choose the next address")
     }
 
     /// Ends the API server at once; the rest of the cluster runs on.
