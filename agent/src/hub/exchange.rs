@@ -26,9 +26,6 @@ use crate::{
     identity::Identity,
 };
 
-/// How long the filter of a subscriber that went away stays in force, so that it can come back without a gap.
-pub const LINGER: Duration = Duration::from_secs(30);
-
 /// A subscriber, or one that may come back.
 pub struct Subscription {
     /// Its number.
@@ -69,6 +66,8 @@ pub struct Exchange<N> {
     /// Filters must be made anew: pods came or went.
     pub stale: bool,
     waiting: Waiting,
+    /// How long the filter of a subscriber that went away stays in force, so that it can come back without a gap.
+    linger: Duration,
     dirty: bool,
     /// Events since the start, by kind.
     counts: [u64; EventKind::ALL.len()],
@@ -78,7 +77,7 @@ pub struct Exchange<N> {
 
 impl<N: Naming> Exchange<N> {
     /// An exchange without subscribers.
-    pub fn new(names: N, history_bytes: usize, always: bool, wait: Duration) -> Self {
+    pub fn new(names: N, history_bytes: usize, always: bool, wait: Duration, linger: Duration) -> Self {
         Self {
             names,
             subscriptions: Vec::new(),
@@ -88,6 +87,7 @@ impl<N: Naming> Exchange<N> {
             losses: Vec::new(),
             stale: false,
             waiting: Waiting::new(wait),
+            linger,
             dirty: false,
             counts: [0; EventKind::ALL.len()],
             sent_before: 0,
@@ -120,13 +120,14 @@ impl<N: Naming> Exchange<N> {
     /// Forgets those who went away too long ago; whether there were any.
     pub fn forget(&mut self, now: Instant) -> bool {
         let before = self.subscriptions.len();
-        self.subscriptions.retain(|one| one.left.is_none_or(|left| now.duration_since(left) < LINGER));
+        let linger = self.linger;
+        self.subscriptions.retain(|one| one.left.is_none_or(|left| now.duration_since(left) < linger));
         self.subscriptions.len() != before
     }
 
     /// When somebody who went away is to be forgotten.
     pub fn next_to_forget(&self) -> Option<Instant> {
-        self.subscriptions.iter().filter_map(|one| one.left).min().map(|left| left + LINGER)
+        self.subscriptions.iter().filter_map(|one| one.left).min().map(|left| left + self.linger)
     }
 
     /// What of the history a new subscriber gets, and how much of what it asked for is gone: `None` = unknown.
@@ -195,6 +196,11 @@ impl<N: Naming> Exchange<N> {
             subscription.exact &= !share.needs_user_filter;
         }
         compiled
+    }
+
+    /// Whether somebody is there, or the history is to be kept.
+    pub fn is_wanted(&self) -> bool {
+        self.always || self.subscriptions.iter().any(|one| one.queue.is_some())
     }
 
     /// All kinds that somebody wants.

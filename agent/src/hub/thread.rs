@@ -275,8 +275,13 @@ impl<N: Naming> Running<N> {
         commands: mpsc::UnboundedSender<Command>,
         published: Arc<Mutex<Arc<Status>>>,
     ) -> Self {
-        let exchange =
-            Exchange::new(names, settings.history_bytes, settings.history_always, settings.metadata_wait);
+        let exchange = Exchange::new(
+            names,
+            settings.history_bytes,
+            settings.history_always,
+            settings.metadata_wait,
+            settings.detach_after,
+        );
         Self {
             settings,
             exchange,
@@ -413,10 +418,11 @@ impl<N: Naming> Running<N> {
         let now = Instant::now();
         self.changed |= self.exchange.forget(now) || self.exchange.stale;
         let kinds = self.exchange.kinds();
-        if kinds == Kinds::default() {
+        if !self.exchange.is_wanted() {
             let since = *self.idle_since.get_or_insert(now);
             if now.duration_since(since) >= self.settings.detach_after {
                 self.engine = None;
+                self.exchange.subscriptions.clear();
                 self.attached_for = Kinds::default();
                 self.error = None;
             }
@@ -424,7 +430,7 @@ impl<N: Naming> Running<N> {
             self.idle_since = None;
         }
         let retry = self.error.is_some() && self.tried.is_some_and(|tried| now - tried >= TRY_AGAIN);
-        if !(self.changed || retry) || kinds == Kinds::default() && self.engine.is_none() {
+        if !(self.changed || retry) || !self.exchange.is_wanted() && self.engine.is_none() {
             return;
         }
         self.changed = false;

@@ -138,7 +138,7 @@ pub const SETTINGS: &[Setting] = &[
         EVENTS,
         "queue-size",
         "N",
-        Some("65536"),
+        Some("8192"),
         "Events that wait for a subscriber before it loses its oldest",
     ),
     one(

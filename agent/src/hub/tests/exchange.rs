@@ -24,7 +24,8 @@ struct Bed {
 
 impl Bed {
     fn new(names: MadeUp, history: usize) -> Self {
-        let mut exchange = Exchange::new(names, history, false, Duration::from_millis(500));
+        let mut exchange =
+            Exchange::new(names, history, false, Duration::from_millis(500), Duration::from_secs(5));
         let compiled = exchange.compiled();
         Self { exchange, compiled }
     }

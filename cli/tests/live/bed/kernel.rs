@@ -88,3 +88,19 @@ pub fn is_emulated() -> bool {
 pub fn many(count: u32) -> u32 {
     if is_emulated() { count / 5 } else { count }
 }
+
+/// The kernel's ids of the BPF programs that a process has descriptors of.
+pub fn programs_of(pid: u32) -> Vec<u32> {
+    let folder = std::fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap();
+    let texts = folder.flatten().filter_map(|file| std::fs::read_to_string(file.path()).ok());
+    let ids = texts.filter_map(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("prog_id:"))?;
+        line.trim().parse().ok()
+    });
+    ids.collect()
+}
+
+/// Whether the kernel has a program with this id.
+pub fn has_program(id: u32) -> bool {
+    aya::programs::loaded_programs().flatten().any(|program| program.id() == id)
+}

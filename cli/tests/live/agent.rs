@@ -1,0 +1,238 @@
+//! `sockeye agent` on this machine: many subscribers on one engine, each with exactly its own events.
+
+use std::{
+    collections::BTreeMap,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{
+    bed::{
+        PATIENCE,
+        actor::{Actor, socket},
+        cgroup::Cgroup,
+        kernel,
+        netns::Netns,
+        order::{Order, Reply, Storm},
+        scratch, until,
+    },
+    begin,
+};
+
+/// A running agent.
+struct Agent {
+    child: Child,
+    socket: PathBuf,
+    admin: SocketAddr,
+}
+
+impl Agent {
+    fn start(arguments: &[&str]) -> Self {
+        let folder = scratch("agent");
+        std::fs::create_dir(&folder).unwrap();
+        let socket = folder.join("agent.sock");
+        // Free a moment ago, and nobody else here takes ports.
+        let admin = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let child = Command::new(kernel::sockeye())
+            .args(["agent", "--kubernetes", "off", "--listen", &format!("unix:{}", socket.display())])
+            .args(["--admin-listen", &admin.to_string()])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let agent = Self { child, socket, admin };
+        assert!(until(PATIENCE, || agent.page("/readyz").filter(|page| page.contains("200"))).is_some());
+        agent
+    }
+
+    /// A page of the admin port, with its head.
+    fn page(&self, path: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(self.admin).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n").ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        Some(text)
+    }
+
+    /// Samples whose name begins so, added up.
+    fn metric(&self, name: &str) -> f64 {
+        let page = self.page("/metrics").unwrap();
+        let samples = page.lines().filter(|line| line.starts_with(name));
+        samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    fn client(&self, verb: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(kernel::sockeye());
+        command.arg(verb).args(arguments).args(["--server", &format!("unix://{}", self.socket.display())]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn status(&self) -> serde_json::Value {
+        let output = self.client("status", &["-o", "json"]).output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// A client that follows; it is there when the agent says so.
+    fn observe(&self, arguments: &[&str]) -> Observer {
+        let before = self.subscribers();
+        let child = self.client("observe", &[&["-f", "-o", "json"], arguments].concat()).spawn().unwrap();
+        assert!(until(PATIENCE, || (self.subscribers() > before).then_some(())).is_some(), "no subscriber");
+        Observer(child)
+    }
+
+    fn subscribers(&self) -> usize {
+        self.status()["subscribers"].as_array().map_or(0, Vec::len)
+    }
+
+    fn programs(&self) -> usize {
+        self.status()["programs"].as_array().map_or(0, Vec::len)
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(self.socket.parent().unwrap());
+    }
+}
+
+/// A following client.
+struct Observer(Child);
+
+impl Observer {
+    /// Ends it, and gives its events.
+    fn stop(self) -> Vec<serde_json::Value> {
+        // What is under way may be held back for a batch.
+        std::thread::sleep(Duration::from_millis(300));
+        kill_process(Pid::from_child(&self.0), Signal::INT).unwrap();
+        let output = self.0.wait_with_output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+/// A server and a client in a namespace of their own.
+struct Arena {
+    netns: Netns,
+    server: Actor,
+    client: Actor,
+    listener: u32,
+    to: SocketAddr,
+}
+
+impl Arena {
+    fn new(cgroup: Option<&Cgroup>) -> Self {
+        let netns = Netns::new();
+        netns.sysctl("net/ipv4/ip_local_port_range", "1024 65535");
+        let mut server = Actor::new("arena-server", &netns);
+        let client = Actor::new("arena-client", &netns);
+        if let Some(cgroup) = cgroup {
+            [&server, &client].into_iter().for_each(|actor| cgroup.add(actor.pid));
+        }
+        let to: SocketAddr = "127.0.0.1:1000".parse().unwrap();
+        let listener = socket(server.order(&Order::Listen { at: to, backlog: 4096, dual_stack: false }));
+        Self { netns, server, client, listener: listener.number, to }
+    }
+
+    fn storm(&mut self, count: u32) -> u32 {
+        self.server.start(&Order::Serve { listener: self.listener, count });
+        let at_most = Duration::from_secs(60);
+        // Eight addresses, so that TIME_WAIT does not use up the ports.
+        let to = (1..=8).map(|last| SocketAddr::from(([127, 0, 0, last], self.to.port()))).collect();
+        self.client.start(&Order::Storm(Storm { to, count, at_most }));
+        let Reply::Count(made) = self.client.finish_within(2 * at_most) else { panic!("the storm failed") };
+        assert!(matches!(self.server.finish_within(2 * at_most), Reply::Done));
+        made
+    }
+}
+
+/// Closes by network namespace.
+fn closes(events: &[serde_json::Value]) -> BTreeMap<u64, usize> {
+    let mut count = BTreeMap::new();
+    for event in events.iter().filter(|event| event["event"] == "close") {
+        *count.entry(event["netns"].as_u64().unwrap()).or_default() += 1;
+    }
+    count
+}
+
+#[test]
+fn two_subscribers_with_different_filters_see_exactly_their_own() {
+    begin!();
+    let agent = Agent::start(&["--history-size", "off"]);
+    let mut arenas = [Arena::new(None), Arena::new(None)];
+    let inodes = [arenas[0].netns.inode, arenas[1].netns.inode];
+    let observers = inodes.map(|inode| agent.observe(&["--netns", &inode.to_string(), "--kind", "close"]));
+    let made = [arenas[0].storm(300), arenas[1].storm(200)].map(|made| 2 * made as usize);
+    for ((observer, inode), made) in observers.into_iter().zip(inodes).zip(made) {
+        let seen = closes(&observer.stop());
+        assert_eq!(seen, BTreeMap::from([(u64::from(inode), made)]));
+    }
+}
+
+#[test]
+fn what_a_filter_keeps_out_never_leaves_the_kernel() {
+    begin!();
+    let agent = Agent::start(&["--history-size", "off"]);
+    let (asked, other) = (Cgroup::new("asked"), Cgroup::new("other"));
+    let mut wanted = Arena::new(Some(&asked));
+    let mut unwanted = Arena::new(Some(&other));
+    let observer = agent.observe(&["--cgroup", &asked.id.to_string()]);
+    std::thread::sleep(Duration::from_millis(200));
+    let count = || {
+        // Published every two seconds.
+        std::thread::sleep(Duration::from_secs(3));
+        agent.metric("sockeye_events_total")
+    };
+    let before = count();
+    let made = unwanted.storm(kernel::many(100_000));
+    let after = count();
+    assert!(after - before < 50.0, "{} events of {made} connections that nobody wants", after - before);
+    let seen = wanted.storm(20);
+    let events = observer.stop();
+    let inode = u64::from(wanted.netns.inode);
+    assert_eq!(closes(&events), BTreeMap::from([(inode, 2 * seen as usize)]));
+}
+
+#[test]
+fn nothing_is_attached_once_the_last_one_left_and_nothing_is_left_after_a_kill() {
+    begin!();
+    let mut agent = Agent::start(&["--history-size", "off", "--detach-delay", "1s"]);
+    let observer = agent.observe(&[]);
+    assert!(agent.programs() > 0);
+    observer.stop();
+    // A subscriber that went away may come back for half a minute.
+    let patience = Duration::from_secs(60);
+    assert!(until(patience, || (agent.programs() == 0).then_some(())).is_some(), "still attached");
+    let _observer = agent.observe(&[]);
+    let programs = kernel::programs_of(agent.child.id());
+    assert!(!programs.is_empty());
+    agent.child.kill().unwrap();
+    agent.child.wait().unwrap();
+    let gone = || programs.iter().all(|id| !kernel::has_program(*id)).then_some(());
+    assert!(until(PATIENCE, gone).is_some(), "programs are left");
+}
+
+#[test]
+fn the_history_has_what_nobody_watched() {
+    begin!();
+    let agent = Agent::start(&[]);
+    let mut arena = Arena::new(None);
+    let made = arena.storm(30);
+    let netns = arena.netns.inode.to_string();
+    let asked = ["--last", "1000", "--netns", &netns, "--kind", "close", "-o", "json"];
+    let all = || {
+        let output = agent.client("observe", &asked).output().unwrap();
+        let lines = String::from_utf8(output.stdout).unwrap().lines().count();
+        (lines == 2 * made as usize).then_some(())
+    };
+    assert!(until(PATIENCE, all).is_some(), "{made} connections have two closes each");
+}
