@@ -13,6 +13,9 @@ pub struct StatusArgs {
     /// When to use colour
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub color: ColorChoice,
+    /// Exit with 0 where every server answers, though one may lack something that its kernel does not have
+    #[arg(long)]
+    pub accept_degraded: bool,
     #[command(flatten)]
     pub connection: ConnectionArgs,
 }

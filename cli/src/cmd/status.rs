@@ -41,7 +41,7 @@ pub fn run(args: &StatusArgs) -> Result<ExitCode, Failure> {
     for line in report.complaints() {
         message::warning(&line);
     }
-    Ok(ExitCode::from(report.exit_code()))
+    Ok(ExitCode::from(report.exit_code(args.accept_degraded)))
 }
 
 /// Asks all, in the order of the list.

@@ -96,10 +96,11 @@ impl Report {
         self.0.iter().map(Answer::condition).max().unwrap_or(Condition::Unreachable)
     }
 
-    /// 0 healthy, 1 degraded, 2 unreachable.
-    pub fn exit_code(&self) -> u8 {
+    /// 0 healthy, 1 degraded (unless that is good enough), 2 unreachable.
+    pub fn exit_code(&self, accept_degraded: bool) -> u8 {
         match self.condition() {
             Condition::Healthy => 0,
+            Condition::Degraded if accept_degraded => 0,
             Condition::Degraded => 1,
             Condition::Unreachable => 2,
         }
