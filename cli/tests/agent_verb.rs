@@ -107,7 +107,9 @@ fn a_taken_port_is_a_failure_and_no_mistake() {
     let _holds = TcpListener::bind(taken).unwrap();
     let words = ["--listen", &taken.to_string(), "--admin-listen", "off"];
     let (line, code) = ended(&agent(&words, &[]).output().unwrap());
-    assert_eq!((line.as_str(), code), (format!("listen: {taken}: address already in use").as_str(), Some(1)));
+    // The C libraries differ in a word.
+    assert!(line.starts_with(&format!("listen: {taken}: address ")) && line.ends_with("in use"), "{line}");
+    assert_eq!(code, Some(1));
 }
 
 /// An agent that runs; killed with the value.

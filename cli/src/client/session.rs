@@ -293,10 +293,13 @@ impl<W: Write, S: FnMut(&str)> Session<W, S> {
     fn take(&mut self, item: Item) {
         match (&mut self.newest, self.settings.newest) {
             (Some(newest), Some(most)) => {
-                if newest.len() as u64 == most {
+                // A node that answers late is let go by the merge behind others: here the time alone counts.
+                let at = |item: &Item| nanoseconds(item.event.time.as_ref());
+                let place = newest.partition_point(|one| at(one) <= at(&item));
+                newest.insert(place, item);
+                if newest.len() as u64 > most {
                     newest.pop_front();
                 }
-                newest.push_back(item);
             }
             _ => self.show_one(&item),
         }

@@ -95,7 +95,9 @@ async fn what_is_no_socket_is_left_alone() {
 async fn a_taken_port_is_one_line_and_the_network_without_tls_is_refused() {
     let running = local(limits()).await;
     let taken = running.address();
-    assert_eq!(refused(Endpoint::Tcp(taken)).await, format!("listen: {taken}: address already in use"));
+    // The C libraries differ in a word.
+    let line = refused(Endpoint::Tcp(taken)).await;
+    assert!(line.starts_with(&format!("listen: {taken}: address ")) && line.ends_with("in use"), "{line}");
     let line = refused(Endpoint::Tcp("0.0.0.0:0".parse().unwrap())).await;
     assert!(line.starts_with("listen: 0.0.0.0:0 can be reached from the network, which needs TLS"), "{line}");
 }
