@@ -3,12 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use kube::Client;
+use rustix::thread::CapabilitySet;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::{
     api::{
         config::Config,
+        privileges,
         serve::{self, Prepared, ServeError},
         status::About,
     },
@@ -72,6 +74,10 @@ pub async fn run(config: Config) -> Result<(), NodeError> {
     let status = Arc::new(status);
     let auth = prepared.serving.auth.clone();
     let observer = Arc::new(Observer::new(hub.clone(), origin, auth, Arc::clone(&status)));
+    // The engine's thread has what it needs; the one that the network talks to needs nothing.
+    if let Err(error) = privileges::keep(CapabilitySet::empty()) {
+        tracing::warn!(%error, "the server keeps rights that it does not need");
+    }
     // Streams say "come back" while they still can.
     let stop = prepared.serving.stop.clone();
     let ending = hub.clone();

@@ -135,9 +135,14 @@ impl ObserverService for Observer {
         &self,
         request: Request<GetServerStatusRequest>,
     ) -> Result<Response<GetServerStatusResponse>, Status> {
-        Self::caller(request.extensions())?;
+        let caller = Self::caller(request.extensions())?;
         let status = self.hub.status().await.ok_or_else(|| refused(&SubscribeError::Stopping))?;
-        Ok(Response::new(self.status.response(&status)))
+        let mut answer = self.status.response(&status);
+        // Who else is here, and what they look for, is for those who may see everything.
+        if self.auth.authorize(&caller, None).await.is_err() {
+            answer.subscribers.clear();
+        }
+        Ok(Response::new(answer))
     }
 
     async fn list_nodes(&self, _: Request<ListNodesRequest>) -> Result<Response<ListNodesResponse>, Status> {

@@ -48,7 +48,14 @@ impl Places for Named {
     }
 
     fn of_pods(&self, condition: &PodCondition, or_pending: bool) -> BTreeSet<u64> {
-        let wanted = |who: &Identity| condition.matches(who) || (or_pending && who.pending);
+        // The kubelet tells of a new container a while after it runs: until then its name may be the one.
+        let unnamed = |who: &Identity| {
+            let container = who.container.as_ref();
+            !condition.containers.is_empty()
+                && who.pod.is_some()
+                && container.is_none_or(|container| container.name.is_none())
+        };
+        let wanted = |who: &Identity| condition.matches(who) || (or_pending && (who.pending || unnamed(who)));
         self.names.places(wanted).cgroups.into_iter().collect()
     }
 

@@ -42,13 +42,21 @@ impl Agent {
             .args(["agent", "--kubernetes", "off", "--listen", &format!("unix:{}", socket.display())])
             .args(["--admin-listen", &admin.to_string()])
             .args(arguments)
+            // The tests' own variables are no settings of the agent's, and it says so.
+            .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let agent = Self { child, socket, admin };
-        assert!(until(PATIENCE, || agent.page("/readyz").filter(|page| page.contains("200"))).is_some());
+        let mut agent = Self { child, socket, admin };
+        let ready = || agent.page("/readyz").filter(|page| page.contains("200"));
+        if until(PATIENCE, ready).is_none() {
+            agent.child.kill().unwrap();
+            let mut words = String::new();
+            agent.child.stderr.take().unwrap().read_to_string(&mut words).unwrap();
+            panic!("the agent is not ready: {words}");
+        }
         agent
     }
 
