@@ -149,7 +149,15 @@ impl<'a> Bed<'a> {
         self.release.with("").ok()?;
         let forward = self.release.forward().ok()?;
         let mut command = Command::new(&self.grpcurl);
-        command.args(["-plaintext", "-d", "{}", &forward.address, "sockeye.v1.ObserverService/Observe"]);
+        command.args([
+            "-plaintext",
+            "-max-time",
+            "2",
+            "-d",
+            "{}",
+            &forward.address,
+            "sockeye.v1.ObserverService/Observe",
+        ]);
         let error = format!("{:#}", process::output(&mut command).err()?);
         error.contains("Unimplemented").then(|| "this agent has no source of events".to_owned())
     }
