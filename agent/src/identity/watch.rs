@@ -187,12 +187,17 @@ async fn next_within<S: Stream + Unpin>(events: &mut S, limit: Option<Duration>)
     }
 }
 
-/// Whether the server refused a watch because it was to begin with a list.
+/// Whether the server refused a watch because it was to begin with a list: it does not know such watches (400,
+/// 422), or its etcd does not (500: "a watch stream was requested by the client but the required storage feature
+/// RequestWatchProgress is disabled").
 fn streams_no_lists(error: &watcher::Error) -> bool {
+    let says = |status: &kube::core::Status| {
+        matches!(status.code, 400 | 422 | 500)
+            && ["sendInitialEvents", "RequestWatchProgress"].iter().any(|word| status.message.contains(word))
+    };
     match error {
-        watcher::Error::WatchStartFailed(kube::Error::Api(status)) => {
-            matches!(status.code, 400 | 422) && status.message.contains("sendInitialEvents")
-        }
+        watcher::Error::WatchStartFailed(kube::Error::Api(status)) => says(status),
+        watcher::Error::WatchError(status) => says(status),
         _ => false,
     }
 }

@@ -85,7 +85,8 @@ impl Agent {
 
     fn status(&self) -> serde_json::Value {
         let output = self.client("status", &["-o", "json"]).output().unwrap();
-        serde_json::from_slice(&output.stdout).unwrap()
+        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        answer["nodes"][0]["status"].clone()
     }
 
     /// A client that follows; it is there when the agent says so.

@@ -238,6 +238,16 @@ async fn a_server_that_streams_no_lists_is_asked_for_pages() {
 }
 
 #[tokio::test]
+async fn a_server_whose_etcd_cannot_stream_lists_is_asked_for_pages() {
+    let mut server = Server::start().await;
+    let mut watch = Watch::of(server.address);
+    let message = "a watch stream was requested by the client but the required storage feature \
+                   RequestWatchProgress is disabled";
+    server.next().await.refuse(500, "InternalError", message).await;
+    pages(&mut server, &mut watch).await;
+}
+
+#[tokio::test]
 async fn a_server_that_never_ends_a_streamed_list_is_asked_for_pages() {
     let mut server = Server::start().await;
     let config = Config::new(format!("http://{}", server.address).parse().unwrap());
