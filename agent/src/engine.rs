@@ -274,6 +274,10 @@ impl Engine {
         compiled: Compiled,
         is_known: &dyn Fn(u64) -> bool,
     ) -> Result<(), LoadError> {
+        if self.compiled == compiled && self.object.generation().is_some() {
+            // While it changes everything passes for a moment: not for nothing.
+            return Ok(());
+        }
         self.compiled = compiled;
         Ok(self.object.replace_filter(&self.compiled, is_known)?)
     }

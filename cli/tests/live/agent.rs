@@ -135,7 +135,6 @@ struct Arena {
     server: Actor,
     client: Actor,
     listener: u32,
-    to: SocketAddr,
 }
 
 impl Arena {
@@ -147,16 +146,16 @@ impl Arena {
         if let Some(cgroup) = cgroup {
             [&server, &client].into_iter().for_each(|actor| cgroup.add(actor.pid));
         }
-        let to: SocketAddr = "127.0.0.1:1000".parse().unwrap();
-        let listener = socket(server.order(&Order::Listen { at: to, backlog: 4096, dual_stack: false }));
-        Self { netns, server, client, listener: listener.number, to }
+        let at: SocketAddr = "0.0.0.0:1000".parse().unwrap();
+        let listener = socket(server.order(&Order::Listen { at, backlog: 4096, dual_stack: false }));
+        Self { netns, server, client, listener: listener.number }
     }
 
     fn storm(&mut self, count: u32) -> u32 {
         self.server.start(&Order::Serve { listener: self.listener, count });
         let at_most = Duration::from_secs(60);
         // Eight addresses, so that TIME_WAIT does not use up the ports.
-        let to = (1..=8).map(|last| SocketAddr::from(([127, 0, 0, last], self.to.port()))).collect();
+        let to = (1..=8).map(|last| SocketAddr::from(([127, 0, 0, last], 1000))).collect();
         self.client.start(&Order::Storm(Storm { to, count, at_most }));
         let Reply::Count(made) = self.client.finish_within(2 * at_most) else { panic!("the storm failed") };
         assert!(matches!(self.server.finish_within(2 * at_most), Reply::Done));
