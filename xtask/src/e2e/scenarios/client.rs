@@ -15,7 +15,8 @@ pub fn run(bed: &Bed<'_>, namespace: &Namespace) -> Result<()> {
         let mut command = Command::new(&bed.sockeye);
         process::output(command.args(arguments).arg("--kubeconfig").arg(bed.cluster.kubeconfig()))
     };
-    let status = sockeye(&["status"])?;
+    // Not every machine has fexit; what is missing is the doctor's business.
+    let status = sockeye(&["status", "--accept-degraded"])?;
     println!("{status}");
     ensure!(status.contains("node1"), "status names the node: {status}");
     let (server, client) = namespace.pair()?;
