@@ -197,6 +197,16 @@ impl Processes {
             }
         }
         let is_in = |place: &Place| matches!(place, Place::Container(_) | Place::Sibling(_));
+        // In version 2 it is elsewhere than this process: then that both are at one place of version 1 only says
+        // that version 1 places nobody here.
+        if version_1 == Some(Place::Own)
+            && let Some((place, path)) = &version_2
+            && self.private
+            && path != "/"
+        {
+            let place = if *place == Place::Root { Place::Host } else { place.clone() };
+            return (place, self.absolute(path));
+        }
         match (version_2, version_1) {
             (Some((place, path)), _) if is_in(&place) => (place, self.absolute(&path)),
             // Runtimes of version 1 leave their containers where they themselves are in version 2.
