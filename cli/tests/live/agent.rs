@@ -120,8 +120,8 @@ struct Observer(Child);
 impl Observer {
     /// Ends it, and gives its events.
     fn stop(self) -> Vec<serde_json::Value> {
-        // What is under way may be held back for a batch.
-        std::thread::sleep(Duration::from_millis(300));
+        // What is under way may be held back for a batch, and the machine may be busy.
+        std::thread::sleep(Duration::from_secs(if kernel::is_emulated() { 6 } else { 2 }));
         kill_process(Pid::from_child(&self.0), Signal::INT).unwrap();
         let output = self.0.wait_with_output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
