@@ -74,6 +74,16 @@ pub async fn run(config: Config) -> Result<(), NodeError> {
     let status = Arc::new(status);
     let auth = prepared.serving.auth.clone();
     let observer = Arc::new(Observer::new(hub.clone(), origin, auth, Arc::clone(&status)));
+    // Not ready before what is to be attached is attached: the thread answers after it.
+    let vitals = prepared.serving.vitals.clone();
+    vitals.not_ready("engine", "the kernel programs are being loaded");
+    let starting = hub.clone();
+    tokio::spawn(async move {
+        match starting.status().await.and_then(|status| status.error) {
+            Some(error) => vitals.not_ready("engine", error),
+            None => vitals.ready("engine"),
+        }
+    });
     // The engine's thread has what it needs; the one that the network talks to needs nothing.
     if let Err(error) = privileges::keep(CapabilitySet::empty()) {
         tracing::warn!(%error, "the server keeps rights that it does not need");

@@ -233,6 +233,7 @@ fn nothing_is_attached_once_the_last_one_left_and_nothing_is_left_after_a_kill()
 fn the_history_has_what_nobody_watched() {
     begin!();
     let agent = Agent::start(&[]);
+    assert!(until(PATIENCE, || (agent.programs() > 0).then_some(())).is_some(), "nothing is attached");
     let mut arena = Arena::new(None);
     let made = arena.storm(30);
     let netns = arena.netns.inode.to_string();
