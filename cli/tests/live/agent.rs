@@ -179,7 +179,7 @@ fn two_subscribers_with_different_filters_see_exactly_their_own() {
     let mut arenas = [Arena::new(None), Arena::new(None)];
     let inodes = [arenas[0].netns.inode, arenas[1].netns.inode];
     let observers = inodes.map(|inode| agent.observe(&["--netns", &inode.to_string(), "--kind", "close"]));
-    let made = [arenas[0].storm(300), arenas[1].storm(200)].map(|made| 2 * made as usize);
+    let made = [arenas[0].storm(100), arenas[1].storm(80)].map(|made| 2 * made as usize);
     for ((observer, inode), made) in observers.into_iter().zip(inodes).zip(made) {
         let seen = closes(&observer.stop());
         assert_eq!(seen, BTreeMap::from([(u64::from(inode), made)]));
