@@ -173,7 +173,7 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Starts the thread. It ends after [`Hub::stop`]. `news` calls the given function once more is known of pods.
+    /// Starts the thread, which makes its names itself. It ends after [`Hub::stop`].
     pub fn start<N, F>(settings: Settings, names: F) -> std::io::Result<(Self, JoinHandle<()>)>
     where
         N: Naming,
