@@ -232,9 +232,7 @@ impl<N: Naming> Exchange<N> {
     fn release(&mut self, now_boot_ns: u64) {
         loop {
             let names = &mut self.names;
-            // `of` may have to look; it is asked for those that wait only.
-            let names = std::cell::RefCell::new(names);
-            let next = self.waiting.next(now_boot_ns, |event| !names.borrow_mut().of(event).pending);
+            let next = self.waiting.next(now_boot_ns, |event| !names.of(event).pending);
             let Some(event) = next else { return };
             let who = self.names.of(&event);
             self.hand_out(&event, &who, None);

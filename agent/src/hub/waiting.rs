@@ -33,7 +33,7 @@ impl Waiting {
     }
 
     /// Takes the first event that may go: it is over its time, or `is_known` says that its pod is known.
-    pub fn next(&mut self, now_boot_ns: u64, is_known: impl Fn(&Event) -> bool) -> Option<Event> {
+    pub fn next(&mut self, now_boot_ns: u64, mut is_known: impl FnMut(&Event) -> bool) -> Option<Event> {
         let over = |event: &Event| event.boot_ns.saturating_add(self.longest_ns) <= now_boot_ns;
         let index = self.events.iter().position(|event| over(event) || is_known(event))?;
         self.events.remove(index)
