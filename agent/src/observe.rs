@@ -10,7 +10,7 @@ mod raw;
 mod status;
 mod stream;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, future::BoxFuture, stream::BoxStream};
 use proto::{
@@ -196,17 +196,12 @@ impl Iterator for ChunkedSockets {
 fn socket(item: &Item, origin: &Origin) -> SocketEntry {
     let event = &item.event;
     let age = event.start_ns.map(|start| event.boot_ns.saturating_sub(start));
-    let mut socket = convert::socket(event);
-    socket.state = event.state.map_or(0, |state| i32::from(state.new.number()));
     SocketEntry {
-        socket: Some(socket),
+        socket: Some(convert::socket(event)),
         process: event.process.map(|process| convert::process(&process, event)),
         local: Some(convert::identity(&item.local, origin)),
         remote: None,
-        age: age.map(|ns| prost_types::Duration {
-            seconds: (ns / 1_000_000_000) as i64,
-            nanos: (ns % 1_000_000_000) as i32,
-        }),
+        age: age.map(|ns| convert::duration(Duration::from_nanos(ns))),
         counters: None,
         accept_queue_length: event.backlog.map(|(length, _)| length),
         accept_queue_limit: event.backlog.map(|(_, limit)| limit),

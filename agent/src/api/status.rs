@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use prost_types::Duration as ProtoDuration;
 use proto::v1;
 
 use super::config::Config;
+use crate::wire::convert::duration;
 
 /// How the agent is now.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -238,12 +238,5 @@ fn lost(loss: Loss) -> v1::LostEvents {
         count: Some(loss.count),
         repaired: loss.repaired,
         ..v1::LostEvents::default()
-    }
-}
-
-fn duration(duration: Duration) -> ProtoDuration {
-    ProtoDuration {
-        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
-        nanos: duration.subsec_nanos().cast_signed(),
     }
 }

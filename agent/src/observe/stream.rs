@@ -20,7 +20,7 @@ use crate::{
     event::{Lost, LostStage},
     host::clock::Clock,
     hub::{Batch, End, Item, Overflow, Subscriber},
-    wire::{Encoder, Origin},
+    wire::{Encoder, Origin, convert},
 };
 
 /// Events of a batch; a queue that has so many is emptied without waiting for more.
@@ -263,8 +263,6 @@ pub fn stage(stage: LostStage) -> LossStage {
     }
 }
 
-/// Nanoseconds since the Unix epoch, as the API's.
-pub fn timestamp(wall_ns: u64) -> prost_types::Timestamp {
-    let (seconds, nanos) = (wall_ns / 1_000_000_000, wall_ns % 1_000_000_000);
-    prost_types::Timestamp { seconds: seconds as i64, nanos: nanos as i32 }
+fn timestamp(wall_ns: u64) -> prost_types::Timestamp {
+    convert::timestamp(i64::try_from(wall_ns).unwrap_or(i64::MAX))
 }

@@ -125,12 +125,14 @@ pub(super) fn wall_ns(event: &Event, boot_ns: u64) -> i64 {
     i64::try_from(ns).unwrap_or(if ns < 0 { i64::MIN } else { i64::MAX })
 }
 
-pub(super) fn timestamp(ns: i64) -> prost_types::Timestamp {
+/// Nanoseconds since the Unix epoch.
+pub fn timestamp(ns: i64) -> prost_types::Timestamp {
     let (seconds, nanos) = (ns.div_euclid(1_000_000_000), ns.rem_euclid(1_000_000_000));
     prost_types::Timestamp { seconds, nanos: i32::try_from(nanos).unwrap_or_default() }
 }
 
-fn duration(duration: Duration) -> prost_types::Duration {
+/// A duration.
+pub fn duration(duration: Duration) -> prost_types::Duration {
     prost_types::Duration {
         seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
         nanos: i32::try_from(duration.subsec_nanos()).unwrap_or_default(),
