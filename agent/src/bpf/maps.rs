@@ -124,13 +124,13 @@ fn write_config(ebpf: &mut Ebpf, mut config: FilterConfig, generation: u32) -> R
 }
 
 /// Makes a map hold just these values.
-fn sync<K: Pod + PartialEq>(ebpf: &mut Ebpf, name: &str, values: &[(K, u64)]) -> Result<(), MapError> {
-    let mut map: HashMap<_, K, u64> = HashMap::try_from(map(ebpf, name)?)?;
-    let keys: Vec<K> = map.keys().collect::<Result<_, _>>()?;
-    for key in keys.iter().filter(|key| !values.iter().any(|(wanted, _)| wanted == *key)) {
-        map.remove(key)?;
+fn sync<K: Pod + Ord>(ebpf: &mut Ebpf, name: &str, values: &[(K, u64)]) -> Result<(), MapError> {
+    let mut stale: HashMap<_, K, u64> = HashMap::try_from(map(ebpf, name)?)?;
+    let keys: Vec<K> = stale.keys().collect::<Result<_, _>>()?;
+    for key in keys.iter().filter(|key| values.binary_search_by_key(*key, |(wanted, _)| *wanted).is_err()) {
+        stale.remove(key)?;
     }
-    values.iter().try_for_each(|(key, set)| map.insert(key, set, 0))
+    fill(ebpf, name, values)
 }
 
 fn sync_prefixes(ebpf: &mut Ebpf, name: &str, values: &[((u32, AddressKey), u64)]) -> Result<(), MapError> {
@@ -143,7 +143,7 @@ fn sync_prefixes(ebpf: &mut Ebpf, name: &str, values: &[((u32, AddressKey), u64)
             trie.remove(key)?;
         }
     }
-    values.iter().try_for_each(|((length, address), set)| trie.insert(&Key::new(*length, *address), set, 0))
+    fill_prefixes(ebpf, name, values)
 }
 
 /// As [`sync`], but for cgroups that only the kernel knows yet.
@@ -165,7 +165,7 @@ fn sync_cgroups(
             map.remove(&key)?;
         }
     }
-    compiled.cgroup.iter().try_for_each(|(key, set)| map.insert(key, set, 0))
+    fill(ebpf, "F_CGROUP", &compiled.cgroup)
 }
 
 fn map<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::maps::Map, MapError> {
