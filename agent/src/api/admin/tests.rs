@@ -1,3 +1,5 @@
+//! The admin port over a real socket.
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{

@@ -1,3 +1,5 @@
+//! Who is let in, and what it may see, by a fake API server.
+
 use std::{
     collections::BTreeSet,
     convert::Infallible,

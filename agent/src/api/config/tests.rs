@@ -1,3 +1,5 @@
+//! Where settings come from, and what is refused.
+
 use std::{fs, path::PathBuf, time::Duration};
 
 use super::{Authorize, Config, Endpoint, Given, Kubernetes, settings};

@@ -1,3 +1,5 @@
+//! Listeners with real clients on real sockets.
+
 use std::{
     fs,
     os::unix::fs::{PermissionsExt as _, symlink},

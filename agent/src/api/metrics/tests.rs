@@ -1,3 +1,5 @@
+//! The page of metrics, judged by promtool.
+
 use std::{
     collections::BTreeSet,
     io::Write as _,

@@ -1,3 +1,5 @@
+//! Real TLS with certificates made for it: right, wrong, expired, reloaded.
+
 use std::{fs, net::SocketAddr, os::unix::fs::symlink, path::PathBuf, time::Duration};
 
 use proto::v1::{self, observer_service_client::ObserverServiceClient};

@@ -1,3 +1,5 @@
+//! Who gets what: filters, waiting, history, resuming.
+
 use std::{sync::Arc, time::Duration};
 
 use proto::v1;

@@ -1,3 +1,5 @@
+//! A queue that is full, ends, and tells of losses.
+
 use super::{event, identity};
 use crate::{
     event::{Lost, LostStage},

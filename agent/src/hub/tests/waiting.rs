@@ -1,3 +1,5 @@
+//! Events that wait for a pod's name.
+
 use super::event;
 use crate::hub::waiting::Waiting;
 

@@ -1,3 +1,5 @@
+//! Requests that are refused, and what the others mean.
+
 use proto::v1::{Filter, ObserveRequest};
 
 use super::{MadeUp, event, identity, wish};
