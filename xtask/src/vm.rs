@@ -5,7 +5,12 @@ mod initramfs;
 mod kernel;
 mod qemu;
 
-use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    fs::{self, File},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 
@@ -99,11 +104,16 @@ impl Boot {
         kernel::get(self.series, false).map(|_| ())
     }
 
+    /// A file for what it writes while it runs.
+    pub fn log(&self) -> Result<File> {
+        let path = folder()?.join(format!("{}-{}.log", self.series, self.lockdown));
+        File::create(&path).with_context(|| format!("cannot write {}", path.display()))
+    }
+
     /// Boots a guest, gives its lines to `line`, and returns the exit status of its command.
     pub fn run(&self, guest: &Guest, line: impl FnMut(&str)) -> Result<i32> {
         let kernel = kernel::get(self.series, false)?;
-        let folder = workspace::target().join("vm");
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let folder = folder()?;
         // By process: two of them may run the same kernel at the same time.
         let name = format!("{}-{}-{}", self.series, self.lockdown, std::process::id());
         let initramfs = folder.join(format!("{name}.cpio"));
@@ -127,4 +137,11 @@ impl Boot {
         }
         result
     }
+}
+
+/// What is needed while guests run.
+fn folder() -> Result<PathBuf> {
+    let folder = workspace::target().join("vm");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(folder)
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    io::Write as _,
     sync::{Mutex, mpsc},
     thread,
     time::{Duration, Instant},
@@ -78,9 +79,14 @@ fn next(boots: &Mutex<VecDeque<Boot>>) -> Option<Boot> {
 fn guest(live: &Live, boot: &Boot, filter: &[String]) -> Run {
     let start = Instant::now();
     let mut output = String::new();
+    // For whoever cannot wait for its end.
+    let mut log = boot.log().ok();
     let result = live.in_guest(boot, filter, |line| {
         output.push_str(line);
         output.push('\n');
+        if let Some(log) = &mut log {
+            let _ = writeln!(log, "{:5.0} {line}", start.elapsed().as_secs_f64());
+        }
     });
     Run { name: boot.name(), output, result, took: start.elapsed() }
 }

@@ -26,6 +26,10 @@ const OLDEST: (u32, u32) = (5, 15);
 /// From here on image and modules are packages of their own, and `linux-image` only points to them.
 const SPLIT: (u32, u32) = (6, 19);
 
+/// From here on socket storage is made of `kmalloc_nolock` (kernel/bpf/bpf_local_storage.c), which gives nothing
+/// on a processor without cmpxchg16b: every socket would count as one that the store could not hold.
+const NEEDS_CX16: (u32, u32) = (7, 0);
+
 /// Modules that tests load, with what they depend on.
 pub const MODULES: [&str; 29] = [
     "veth",
@@ -108,6 +112,14 @@ pub struct Kernel {
     pub image: PathBuf,
     /// A folder with `lib/modules/<release>`: uncompressed, only [`MODULES`] and what they need.
     pub modules: PathBuf,
+}
+
+impl Kernel {
+    /// The processor to emulate.
+    pub fn processor(&self) -> &'static str {
+        // Emulated cmpxchg16b makes 6.12 panic in kmalloc now and then.
+        if version(&self.release).is_some_and(|version| version >= NEEDS_CX16) { "max" } else { "max,-cx16" }
+    }
 }
 
 /// The kernel of a series from the cache, else from the archive. `look_again` asks the archive in any case.

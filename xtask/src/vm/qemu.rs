@@ -139,8 +139,7 @@ impl Machine<'_> {
         let program = process::find("qemu-system-x86_64")
             .context("qemu-system-x86_64 is missing (Debian package qemu-system-x86)")?;
         let child = Command::new(program)
-            // Without cx16: emulated cmpxchg16b makes 6.12 panic in kmalloc now and then.
-            .args(["-accel", "tcg,thread=multi", "-cpu", "max,-cx16", "-smp", "2", "-m", "2G"])
+            .args(["-accel", "tcg,thread=multi", "-cpu", self.kernel.processor(), "-smp", "2", "-m", "2G"])
             .args(["-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-no-reboot"])
             .args(["-serial", &format!("file:{}", self.console.display()), "-serial", "stdio"])
             .args(["-device", "virtio-rng-pci"])
