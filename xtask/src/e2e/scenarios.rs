@@ -7,6 +7,7 @@ mod client;
 mod host_network;
 mod install;
 mod labels;
+mod load;
 mod outage;
 mod own_only;
 mod release;
@@ -70,7 +71,7 @@ enum Needs {
 }
 
 /// All, in the order in which they run: those with the same values for the chart follow each other.
-const ALL: [Scenario; 15] = [
+const ALL: [Scenario; 16] = [
     once("the cluster: Services, names, exec and logs, also after an outage", Needs::Trace, bed::run),
     both("a pod with the chart's rights alone sees two others talk", Needs::Trace, chart_pod::run),
     both("helm installs the chart, a foreign client finds the API", Needs::Agent, install::run),
@@ -80,6 +81,7 @@ const ALL: [Scenario; 15] = [
     once("a label filter follows pods that come, change and go", Needs::Events, labels::run),
     once("two subscribers each get exactly their own", Needs::Events, own_only::run),
     both("100 short-lived pods are all named", Needs::Events, short_lived::run),
+    once("a foreign load of calls and streams is served without an error", Needs::Events, load::run),
     once("helm test, status and observe as a user has them", Needs::Client, client::run),
     once("the agent is killed under load and comes back", Needs::Events, restart::run),
     once("a minute without the API server", Needs::Events, outage::run),
@@ -114,6 +116,7 @@ pub struct Bed<'a> {
     /// The binary, as a client.
     sockeye: PathBuf,
     grpcurl: PathBuf,
+    ghz: PathBuf,
     release: Release<'a>,
 }
 
@@ -135,8 +138,8 @@ impl<'a> Bed<'a> {
             Have::No(why) => bail!("no {}: {why}", tool.name),
         };
         let release = Release::new(tool(tools::HELM)?, cluster);
-        let (sockeye, grpcurl) = (sockeye.to_owned(), tool(tools::GRPCURL)?);
-        Ok(Self { cluster, kubectl: cluster.kubectl(), sockeye, grpcurl, release })
+        let (grpcurl, ghz) = (tool(tools::GRPCURL)?, tool(tools::GHZ)?);
+        Ok(Self { cluster, kubectl: cluster.kubectl(), sockeye: sockeye.to_owned(), grpcurl, ghz, release })
     }
 
     /// Why a scenario cannot be true with this binary, if it cannot.
@@ -275,7 +278,12 @@ impl Namespace {
 
     /// Waits until a pod is ready, and says its address.
     fn ready(&self, pod: &str) -> Result<String> {
-        self.output(&["wait", "--for=condition=Ready", &format!("pod/{pod}"), "--timeout=60s"])?;
+        self.ready_within(pod, Duration::from_secs(60))
+    }
+
+    fn ready_within(&self, pod: &str, limit: Duration) -> Result<String> {
+        let limit = format!("--timeout={}s", limit.as_secs());
+        self.output(&["wait", "--for=condition=Ready", &format!("pod/{pod}"), &limit])?;
         let address = self.output(&["get", "pod", pod, "-o", "jsonpath={.status.podIP}"])?;
         ensure!(!address.is_empty(), "pod {pod} has no address");
         Ok(address)
