@@ -90,15 +90,6 @@ const ALL: [Scenario; 16] = [
     once("a token shows what its account may get", Needs::Events, strangers::tokens),
 ];
 
-/// How many of [`ALL`], from its beginning, `cargo xtask test` runs. Those behind them are run by
-/// `cargo xtask e2e run` alone, until they were seen to pass again and again.
-const SETTLED: usize = 8;
-
-/// The names of those that `cargo xtask test` runs.
-pub fn settled() -> Vec<String> {
-    ALL[..SETTLED].iter().map(|scenario| scenario.name.to_owned()).collect()
-}
-
 type Run = fn(&Bed<'_>, &Namespace) -> Result<()>;
 
 const fn both(name: &'static str, needs: Needs, run: Run) -> Scenario {

@@ -28,7 +28,7 @@ pub fn run(bed: &Bed<'_>, namespace: &Namespace) -> Result<()> {
         namespace.seen(stream, "client", &to)?;
     }
     let before = (slow.events().len(), fast.events().len());
-    slow.pause()?;
+    let pause = slow.pause();
     let told = namespace.exec("client", &["/workload", "storm", &to, &CONNECTIONS.to_string()])?;
     ensure!(told.contains(" 0 failed"), "{told}");
     fast.wait("every connection at the fast one", LIMIT, |events| {
@@ -38,7 +38,7 @@ pub fn run(bed: &Bed<'_>, namespace: &Namespace) -> Result<()> {
         fast.events().len() == before.1 + CONNECTIONS && fast.lost() == 0,
         "the fast one notices nothing"
     );
-    slow.go_on()?;
+    drop(pause);
     slow.wait("what the slow one gets and what it lost to add up", LIMIT, |events| {
         let lost = usize::try_from(slow.lost()).ok()?;
         (events.len() - before.0 + lost >= CONNECTIONS).then_some(())

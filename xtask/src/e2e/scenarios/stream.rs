@@ -2,15 +2,15 @@
 
 use std::{
     fs::File,
+    io::BufReader,
     path::Path,
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Deserializer, Value};
 
 use super::release::Forward;
@@ -22,6 +22,8 @@ const OBSERVE: &str = "sockeye.v1.ObserverService/Observe";
 pub struct Stream {
     child: Child,
     answers: Arc<Mutex<Vec<Value>>>,
+    /// Held while nobody is to read.
+    reading: Arc<Mutex<()>>,
     /// What it comes through.
     _forward: Option<Forward>,
 }
@@ -57,13 +59,16 @@ impl Stream {
         let stdout = child.stdout.take().context("grpcurl has no stdout")?;
         let answers = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&answers);
+        let reading = Arc::new(Mutex::new(()));
+        let allowed = Arc::clone(&reading);
         thread::spawn(move || {
-            for answer in Deserializer::from_reader(stdout).into_iter() {
+            for answer in Deserializer::from_reader(BufReader::new(stdout)).into_iter() {
                 let Ok(answer) = answer else { break };
+                drop(allowed.lock());
                 sink.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
             }
         });
-        Ok(Self { child, answers, _forward: forward })
+        Ok(Self { child, answers, reading, _forward: forward })
     }
 
     /// All answers so far.
@@ -104,19 +109,10 @@ impl Stream {
         self.child.try_wait().is_ok_and(|status| status.is_some())
     }
 
-    /// Stops reading, without a word to the other side.
-    pub fn pause(&self) -> Result<()> {
-        self.signal(Signal::STOP)
-    }
-
-    /// Reads again.
-    pub fn go_on(&self) -> Result<()> {
-        self.signal(Signal::CONT)
-    }
-
-    fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = Pid::from_raw(self.child.id().cast_signed()).context("no process")?;
-        kill_process(pid, signal).context("cannot signal grpcurl")
+    /// Stops reading for as long as what is returned lives. grpcurl blocks on its output then and takes nothing more
+    /// from the stream, while its connection answers pings: a client that is slow, not one that is dead.
+    pub fn pause(&self) -> MutexGuard<'_, ()> {
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
