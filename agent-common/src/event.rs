@@ -266,9 +266,9 @@ pub struct Event {
     pub failure: Option<Failure>,
     /// How it ended (`Close`).
     pub close: Option<Close>,
-    /// The kernel's raw counters (`Close`).
+    /// The kernel's raw counters (`Close`, and sockets of a list).
     pub counters: Option<Counters>,
-    /// Exact payload (`Close`).
+    /// Exact payload (`Close`, and sockets of a list).
     pub payload: Option<Payload>,
     /// The socket is older than the agent: its start was not seen.
     pub start_unknown: bool,

@@ -20,6 +20,8 @@ pub enum RecordType {
     Snapshot = 4,
     /// [`CgroupMade`].
     CgroupMade = 5,
+    /// [`Listed`].
+    Listed = 6,
 }
 
 /// Bits of [`Header::flags`].
@@ -293,6 +295,17 @@ pub struct Snapshot {
     pub owner: Owner,
 }
 
+/// A socket now, with what it counted: what an iterator writes in place of a [`Snapshot`] when somebody wants to
+/// see the sockets and not only to know them. Layout of [`RecordType::Listed`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Listed {
+    /// As in the start-up snapshot; a listener has the accept queue's numbers, with [`flag::BACKLOG`].
+    pub snapshot: Snapshot,
+    /// The counters so far, with [`flag::COUNTERS`].
+    pub counters: Counters,
+}
+
 /// How many levels of a new cgroup's path a record has room for: a container, its pod, the class of service, and
 /// two more.
 pub const LEVELS: usize = 5;
@@ -346,6 +359,7 @@ const _: () = {
     assert!(size_of::<Connection>() == 312);
     assert!(size_of::<SyscallConnect>() == 136);
     assert!(size_of::<Snapshot>() == 184);
+    assert!(size_of::<Listed>() == 264);
     assert!(size_of::<CgroupMade>() == 696);
     assert!(size_of::<TaskPlace>() == 24);
 };

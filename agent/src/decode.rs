@@ -119,6 +119,7 @@ pub fn decode(bytes: &[u8], context: &Context) -> Result<Decoded, DecodeError> {
             Ok(syscall_connect(&read(bytes, RecordType::SyscallConnect, &header)?, context))
         }
         RecordType::Snapshot => snapshot(&read(bytes, RecordType::Snapshot, &header)?, context),
+        RecordType::Listed => listed(&read(bytes, RecordType::Listed, &header)?, context),
         RecordType::CgroupMade => Err(DecodeError::NoEvent { record: RecordType::CgroupMade }),
     }?;
     Ok(Decoded { event, verdict: header.verdict, generation: header.generation })
@@ -131,6 +132,7 @@ fn record_type(number: u8) -> Result<RecordType, DecodeError> {
         RecordType::SyscallConnect,
         RecordType::Snapshot,
         RecordType::CgroupMade,
+        RecordType::Listed,
     ]
     .into_iter()
     .find(|record| *record as u8 == number)
@@ -187,6 +189,18 @@ fn snapshot(record: &record::Snapshot, context: &Context) -> Result<Event, Decod
     // is the one event that has a state without a change: both ends are the state that was found.
     event.synthetic = true;
     event.state = state_change(&record.header, &record.socket)?;
+    Ok(event)
+}
+
+/// A socket of a list: the snapshot's, with what it counted so far.
+fn listed(record: &record::Listed, context: &Context) -> Result<Event, DecodeError> {
+    let snapshot_record = &record.snapshot;
+    let mut event = snapshot(snapshot_record, context)?;
+    let counters = close::counters(&snapshot_record.header, &record.counters);
+    event.payload = counters
+        .as_ref()
+        .map(|counters| close::payload(&snapshot_record.header, &snapshot_record.socket, counters));
+    event.counters = counters;
     Ok(event)
 }
 

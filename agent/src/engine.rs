@@ -288,16 +288,17 @@ impl Engine {
         [("RING_BULK", bulk), ("RING_RARE", rare)].map(|(name, ring)| (name, ring.size(), ring.pending()))
     }
 
-    /// Gives every socket of this machine to `visit`, as a synthetic event.
+    /// Gives every socket of this machine to `visit`, as a synthetic event with its counters so far. Tells how many
+    /// network namespaces could not be entered.
     pub fn sockets(
         &mut self,
         roots: &Roots,
         context: &Context,
         visit: &mut (dyn FnMut(&Event) + Send),
-    ) -> usize {
+    ) -> Result<usize, LoadError> {
         let attached: Vec<&'static str> = self.attached.iter().map(|one| one.program).collect();
         let has = |probe: &Probe| attached.contains(&probe.program);
-        snapshot::visit(&mut self.object, has, roots, &mut |_, bytes| {
+        snapshot::list(&mut self.object, has, roots, &mut |bytes| {
             if let Ok(decoded) = decode::decode(bytes, context) {
                 visit(&decoded.event);
             }

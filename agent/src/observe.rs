@@ -202,7 +202,7 @@ fn socket(item: &Item, origin: &Origin) -> SocketEntry {
         local: Some(convert::identity(&item.local, origin)),
         remote: None,
         age: age.map(|ns| convert::duration(Duration::from_nanos(ns))),
-        counters: None,
+        counters: convert::counters(event),
         accept_queue_length: event.backlog.map(|(length, _)| length),
         accept_queue_limit: event.backlog.map(|(_, limit)| limit),
     }

@@ -172,11 +172,16 @@ impl Tcp {
             into.mdev_us = read_optional::<u32>(tp, &offset::TP_MDEV_US)? >> 2;
             into.min_rtt_us = read_optional(tp, &offset::TP_RTT_MIN)?;
             into.snd_cwnd = read_optional(tp, &offset::TP_SND_CWND)?;
+            // What lies behind is read first: an iterator reads while the socket works, and a difference that
+            // another CPU turns negative would be 4 GiB.
+            let snd_una: u32 = read_optional(tp, &offset::TP_SND_UNA)?;
+            let snd_nxt: u32 = read_optional(tp, &offset::TP_SND_NXT)?;
             let write_seq: u32 = read_optional(tp, &offset::TP_WRITE_SEQ)?;
-            into.unsent = write_seq.wrapping_sub(read_optional(tp, &offset::TP_SND_NXT)?);
-            into.unacked = write_seq.wrapping_sub(read_optional(tp, &offset::TP_SND_UNA)?);
+            into.unsent = write_seq.wrapping_sub(snd_nxt);
+            into.unacked = write_seq.wrapping_sub(snd_una);
+            let copied_seq: u32 = read_optional(tp, &offset::TP_COPIED_SEQ)?;
             let rcv_nxt: u32 = read_optional(tp, &offset::TP_RCV_NXT)?;
-            into.unread = rcv_nxt.wrapping_sub(read_optional(tp, &offset::TP_COPIED_SEQ)?);
+            into.unread = rcv_nxt.wrapping_sub(copied_seq);
         }
         Some(())
     }

@@ -6,9 +6,15 @@
 //! an accept queue, orphans); `iter/task` every thread of the opener's pid namespace. When the reader's buffer
 //! is full the kernel runs a program again for the same object, so the first two only fill in what is missing,
 //! and the reader of the third tells processes apart.
+//!
+//! The start-up snapshot reads no counters: with many sockets it is what the start takes longest for. Whoever wants
+//! a list sets [`LISTING`] while it reads, and gets longer rows.
+
+use core::mem::MaybeUninit;
 
 use agent_common::{
-    record::{Header, RecordType, Relation, Snapshot, Socket, TaskPlace, flag},
+    record::{Counters, Header, Listed, RecordType, Relation, Snapshot, Socket, TaskPlace, flag},
+    state::TcpState,
     store::Store,
 };
 use aya_ebpf::{
@@ -17,6 +23,8 @@ use aya_ebpf::{
         bpf_get_smp_processor_id,
         generated::{bpf_ktime_get_boot_ns, bpf_seq_write, bpf_sock_from_file},
     },
+    macros::map,
+    maps::Array,
 };
 
 use crate::{
@@ -24,6 +32,11 @@ use crate::{
     kernel::{follow, offset, sock::Tcp, task},
     store,
 };
+
+/// 1 = the reader wants rows of [`Listed`], else of [`Snapshot`]. Only the engine's thread reads iterators, one at a
+/// time.
+#[map]
+static LISTING: Array<u32> = Array::with_max_entries(1, 0);
 
 /// `struct bpf_iter__task_file` (kernel/bpf/task_iter.c): each member takes 8 bytes on every kernel.
 #[repr(C)]
@@ -131,7 +144,7 @@ pub extern "C" fn snapshot_tasks(ctx: *const Task) -> i32 {
 #[inline(always)]
 unsafe fn found<'a>(tcp: &Tcp) -> Option<&'a mut Store> {
     let state = tcp.state();
-    if state == agent_common::state::TcpState::Close.number() {
+    if state == TcpState::Close.number() {
         // Never connected, or done: its next event begins a life of its own.
         return None;
     }
@@ -141,7 +154,7 @@ unsafe fn found<'a>(tcp: &Tcp) -> Option<&'a mut Store> {
         store.netns = tcp.netns();
         store.cgroup_id = tcp.cgroup_id();
         store.flags = flag::SYNTHETIC;
-        if state != agent_common::state::TcpState::Listen.number() {
+        if state != TcpState::Listen.number() {
             store.flags |= flag::START_UNKNOWN | flag::ACCEPT_SENT;
         }
     }
@@ -160,10 +173,33 @@ unsafe fn report(meta: *mut Meta, tcp: &Tcp, store: &mut Store) -> i32 {
     }
     let verdict = filter::socket_verdict(config, store, &tuple);
     let state = tcp.state();
-    let mut flags = store.flags;
+    // The queue's numbers in the record of truth are of the time when the connection came.
+    let mut flags = store.flags & !flag::BACKLOG;
     if tuple.socket_v6 {
         flags |= flag::SOCKET_V6;
     }
+    let is_listing = LISTING.get(0).is_some_and(|listing| *listing != 0);
+    let mut counters = MaybeUninit::uninit();
+    let counters = blank(&mut counters);
+    let mut queue = (0, 0);
+    if is_listing && state == TcpState::Listen.number() {
+        if let Some(now) = tcp.backlog() {
+            queue = now;
+            flags |= flag::BACKLOG;
+        }
+    } else if is_listing {
+        if tcp.counters(counters).is_some() {
+            flags |= flag::COUNTERS;
+        }
+        if tcp.fin_received() {
+            flags |= flag::FIN_RECEIVED;
+        }
+    }
+    let (kind, len) = if is_listing {
+        (RecordType::Listed, size_of::<Listed>())
+    } else {
+        (RecordType::Snapshot, size_of::<Snapshot>())
+    };
     let record = Snapshot {
         header: Header {
             time_ns: unsafe { bpf_ktime_get_boot_ns() },
@@ -171,8 +207,8 @@ unsafe fn report(meta: *mut Meta, tcp: &Tcp, store: &mut Store) -> i32 {
             kinds: 0,
             flags,
             cpu: unsafe { bpf_get_smp_processor_id() },
-            len: size_of::<Snapshot>() as u16,
-            record: RecordType::Snapshot as u8,
+            len: len as u16,
+            record: kind as u8,
             generation: config.generation as u8,
         },
         socket: Socket {
@@ -186,6 +222,8 @@ unsafe fn report(meta: *mut Meta, tcp: &Tcp, store: &mut Store) -> i32 {
             netns: store.netns,
             local_port: tuple.local_port,
             remote_port: tuple.remote_port,
+            backlog: queue.0,
+            max_backlog: queue.1,
             old_state: state,
             new_state: state,
             stored_state: store.state,
@@ -193,8 +231,25 @@ unsafe fn report(meta: *mut Meta, tcp: &Tcp, store: &mut Store) -> i32 {
         },
         owner: store.owner,
     };
-    unsafe { write(meta, &record) };
+    unsafe {
+        write(meta, &record);
+        if is_listing {
+            // A row in two pieces stays a row: where the second does not fit, the kernel takes back the first.
+            write(meta, &*counters);
+        }
+    }
     0
+}
+
+/// `Counters::default()` by words: for so many zeros the compiler calls memset, which goes byte by byte.
+#[inline(always)]
+fn blank(counters: &mut MaybeUninit<Counters>) -> &mut Counters {
+    const WORDS: usize = size_of::<Counters>() / size_of::<u64>();
+    let first = counters.as_mut_ptr().cast::<u64>();
+    for word in 0..WORDS {
+        unsafe { first.add(word).write_volatile(0) };
+    }
+    unsafe { counters.assume_init_mut() }
 }
 
 /// Writes to the iterator's reader.

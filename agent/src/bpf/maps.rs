@@ -188,6 +188,12 @@ fn fill_prefixes(ebpf: &mut Ebpf, name: &str, values: &[((u32, AddressKey), u64)
     values.iter().try_for_each(|((length, address), set)| trie.insert(&Key::new(*length, *address), set, 0))
 }
 
+/// Whether iterators over sockets write rows with counters from now on.
+pub(super) fn write_listing(ebpf: &mut Ebpf, is_listing: bool) -> Result<(), MapError> {
+    let mut listing: Array<_, u32> = Array::try_from(map(ebpf, "LISTING")?)?;
+    listing.set(0, u32::from(is_listing), 0)
+}
+
 /// The loss counters, as a handle that needs no borrow of the object.
 pub struct LossCounters(PerCpuArray<MapData, u64>);
 

@@ -176,6 +176,11 @@ impl Object {
         programs::open_iterator(&mut self.ebpf, program)
     }
 
+    /// Whether iterators over sockets write rows of `record::Listed` from now on, or of `record::Snapshot`.
+    pub fn set_listing(&mut self, is_listing: bool) -> Result<(), LoadError> {
+        Ok(maps::write_listing(&mut self.ebpf, is_listing)?)
+    }
+
     /// Puts a filter in force.
     pub fn write_filter(&mut self, compiled: &Compiled) -> Result<(), MapError> {
         // 0 means "no verdict cached" in a socket's record.

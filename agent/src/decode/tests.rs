@@ -6,8 +6,8 @@ use std::{
 };
 
 use agent_common::record::{
-    CgroupMade, Connection, Counters, Header, Owner, RecordType, Relation, Snapshot, Socket, SyscallConnect,
-    Transition, flag,
+    CgroupMade, Connection, Counters, Header, Listed, Owner, RecordType, Relation, Snapshot, Socket,
+    SyscallConnect, Transition, flag,
 };
 use zerocopy::IntoBytes;
 
@@ -36,6 +36,7 @@ pub(super) fn header(record: RecordType, kinds: &[EventKind], flags: u32) -> Hea
         RecordType::SyscallConnect => size_of::<SyscallConnect>(),
         RecordType::Snapshot => size_of::<Snapshot>(),
         RecordType::CgroupMade => size_of::<CgroupMade>(),
+        RecordType::Listed => size_of::<Listed>(),
     };
     Header {
         time_ns: NOW,
@@ -347,6 +348,45 @@ fn a_snapshot_is_synthetic_and_later_events_of_the_same_socket_are_not() {
     assert_eq!((state.old, state.new, state.in_old), (TcpState::Established, TcpState::Established, None));
     let later = transition(flag::SYNTHETIC, socket(TcpState::Established, TcpState::CloseWait));
     assert!(!event(&later).synthetic);
+}
+
+/// A socket in a list, in this state, with the counters of [`closed`].
+fn listed(state: TcpState, flags: u32) -> Listed {
+    Listed {
+        snapshot: Snapshot {
+            header: header(RecordType::Listed, &[], flags),
+            socket: socket(state, state),
+            owner: owner(100, Relation::Owner),
+        },
+        counters: closed(state, 0).counters,
+    }
+}
+
+#[test]
+fn a_socket_of_a_list_has_its_payload_so_far_whoever_connected() {
+    let known = flag::COUNTERS | flag::SYNTHETIC;
+    let mut record = listed(TcpState::Established, known);
+    (record.counters.bytes_acked, record.counters.bytes_received) = (1001, 500);
+    let found = event(&record);
+    assert!(found.synthetic && found.kinds.0 == 0);
+    let payload = found.payload.unwrap();
+    // Nobody saw who connected: more acknowledged than sent is a SYN.
+    assert_eq!((payload.sent, payload.acked, payload.received), (1000, 1000, 500));
+    record.counters.bytes_acked = 1000;
+    assert_eq!(event(&record).payload, Some(payload));
+    // The peer ended, and nobody has read that yet.
+    record.snapshot.header.flags |= flag::FIN_RECEIVED;
+    record.counters.bytes_received = 501;
+    assert_eq!(event(&record).payload, Some(payload));
+}
+
+#[test]
+fn what_a_list_could_not_count_is_absent() {
+    let listener = listed(TcpState::Listen, flag::SYNTHETIC | flag::BACKLOG);
+    let found = event(&listener);
+    assert_eq!((found.counters, found.payload, found.backlog), (None, None, Some((0, 0))));
+    let connection = event(&listed(TcpState::Established, flag::SYNTHETIC));
+    assert_eq!((connection.counters, connection.payload, connection.backlog), (None, None, None));
 }
 
 #[test]

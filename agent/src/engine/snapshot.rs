@@ -2,16 +2,18 @@
 //!
 //! The programs do the work while the iterators are read; what they write is only counted here. Sockets with
 //! a descriptor come from `iter/task_file`, in all network namespaces; those without (accept queues, orphans)
-//! from `iter/tcp`, one namespace at a time, as far as this process may enter it.
+//! from `iter/tcp`, one namespace at a time, as far as this process may enter it. A list of all sockets with their
+//! counters is the same walk with longer rows.
 
 use std::{collections::HashSet, fs::File, io, os::fd::AsFd as _};
 
 use agent_common::record;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use zerocopy::FromBytes;
 
 use super::iterator;
 use crate::{
-    bpf::Object,
+    bpf::{LoadError, Object},
     host::{Roots, netns},
     probes::{self, Probe},
 };
@@ -27,25 +29,55 @@ pub struct Found {
     pub skipped_namespaces: usize,
 }
 
-/// Called with each socket, decoded and as bytes.
-pub(super) type Visit<'a> = dyn FnMut(&record::Snapshot, &[u8]) + Send + 'a;
+/// Called with each socket's row, decoded and as bytes.
+type Visit<'a, R> = dyn FnMut(&R, &[u8]) + Send + 'a;
+
+/// A row of an iterator over sockets.
+trait Row: FromBytes {
+    fn cookie(&self) -> u64;
+}
+
+impl Row for record::Snapshot {
+    fn cookie(&self) -> u64 {
+        self.socket.cookie
+    }
+}
+
+impl Row for record::Listed {
+    fn cookie(&self) -> u64 {
+        self.snapshot.cookie()
+    }
+}
 
 /// Takes the snapshot. What fails is left out: sockets then get their record with their next event.
 pub(super) fn take(object: &mut Object, has: impl Fn(&Probe) -> bool, roots: &Roots) -> Found {
     let mut found = Found::default();
-    let skipped_namespaces = visit(object, has, roots, &mut |socket, _| {
+    let skipped_namespaces = visit(object, has, roots, &mut |socket: &record::Snapshot, _| {
         found.sockets += 1;
         found.owned += usize::from(socket.owner.relation != 0);
     });
     Found { skipped_namespaces, ..found }
 }
 
-/// Visits every socket once. Gives the number of network namespaces that could not be entered.
-pub(super) fn visit(
+/// Gives each socket's bytes, with its counters: a `record::Listed`.
+pub(super) fn list(
     object: &mut Object,
     has: impl Fn(&Probe) -> bool,
     roots: &Roots,
-    visit: &mut Visit<'_>,
+    each: &mut (dyn FnMut(&[u8]) + Send),
+) -> Result<usize, LoadError> {
+    object.set_listing(true)?;
+    let skipped = visit(object, has, roots, &mut |_: &record::Listed, bytes| each(bytes));
+    object.set_listing(false)?;
+    Ok(skipped)
+}
+
+/// Visits every socket once. Gives the number of network namespaces that could not be entered.
+fn visit<R: Row>(
+    object: &mut Object,
+    has: impl Fn(&Probe) -> bool,
+    roots: &Roots,
+    visit: &mut Visit<'_, R>,
 ) -> usize {
     let mut seen = HashSet::new();
     if has(&probes::FILES)
@@ -63,11 +95,11 @@ pub(super) fn visit(
     })
 }
 
-fn walk_namespaces(
+fn walk_namespaces<R: Row>(
     object: &mut Object,
     roots: &Roots,
     seen: &mut HashSet<u64>,
-    visit: &mut Visit<'_>,
+    visit: &mut Visit<'_, R>,
 ) -> usize {
     let mut skipped = 0;
     let mut sockets_here = || {
@@ -95,10 +127,10 @@ fn walk_namespaces(
 
 /// Reads an iterator to its end. The kernel visits a socket again when the buffer was full, so they are told apart
 /// by cookie.
-fn read(file: File, seen: &mut HashSet<u64>, visit: &mut Visit<'_>) -> io::Result<()> {
-    iterator::read(file, |socket: record::Snapshot, bytes| {
-        if seen.insert(socket.socket.cookie) {
-            visit(&socket, bytes);
+fn read<R: Row>(file: File, seen: &mut HashSet<u64>, visit: &mut Visit<'_, R>) -> io::Result<()> {
+    iterator::read(file, |row: R, bytes| {
+        if seen.insert(row.cookie()) {
+            visit(&row, bytes);
         }
     })
 }

@@ -554,7 +554,9 @@ impl<N: Naming> Running<N> {
         };
         let mut found: Vec<Event> = Vec::new();
         let context = Context { wall_offset_ns: Clock::measure().offset_ns(), ..self.settings.context };
-        engine.sockets(&self.settings.roots, &context, &mut |event| found.push(*event));
+        engine
+            .sockets(&self.settings.roots, &context, &mut |event| found.push(*event))
+            .map_err(|error| SubscribeError::Engine(error.to_string()))?;
         let names = &mut self.exchange.names;
         let items = found.into_iter().map(|event| Item { event, local: names.of(&event), seq: 0 });
         let items: Vec<Item> = items.collect();

@@ -177,8 +177,13 @@ fn detail(event: &Event, kind: EventKind) -> Detail {
     }
 }
 
-fn close(event: &Event) -> v1::Close {
+/// What an event's connection counted.
+pub fn counters(event: &Event) -> Option<v1::Counters> {
     let counters = Counted::of(event);
+    counters.is_any().then(|| counters.message())
+}
+
+fn close(event: &Event) -> v1::Close {
     let how = event.close.as_ref();
     v1::Close {
         duration: how.and_then(|close| close.duration).map(duration),
@@ -187,7 +192,7 @@ fn close(event: &Event) -> v1::Close {
             .into(),
         cause: how.map_or(v1::CloseCause::Unspecified, |close| numbers::close_cause(close.how)).into(),
         error_number: how.and_then(|close| close.errno),
-        counters: counters.is_any().then(|| counters.message()),
+        counters: counters(event),
     }
 }
 

@@ -3,7 +3,8 @@
 
 use jiff::tz::TimeZone;
 use proto::v1::{
-    AddressFamily, Close, Drop, Event, EventKind, Identity, Process, Retransmit, SocketAddress, event::Detail,
+    AddressFamily, Close, Counters, Drop, Event, EventKind, Identity, Process, Retransmit, SocketAddress,
+    event::Detail,
 };
 
 use super::{Item, Show, nanoseconds, words};
@@ -259,21 +260,26 @@ fn closed(close: &Close, object: &mut Object<'_>) {
     inner.word("initiator", &word(close.initiator()));
     inner.word("how", &word(close.cause()));
     inner.errno(close.error_number);
-    let counters = close.counters.unwrap_or_default();
-    inner.optional("bytes_sent", counters.bytes_sent, text::number);
-    inner.optional("bytes_acked", counters.bytes_acked, text::number);
-    inner.optional("bytes_received", counters.bytes_received, text::number);
-    inner.optional("segs_in", counters.segments_in, text::number);
-    inner.optional("segs_out", counters.segments_out, text::number);
-    inner.optional("data_segs_in", counters.data_segments_in, text::number);
-    inner.optional("data_segs_out", counters.data_segments_out, text::number);
-    inner.optional("retransmits", counters.retransmits, text::number);
-    microseconds("srtt_us", counters.srtt.as_ref(), &mut inner);
-    microseconds("min_rtt_us", counters.min_rtt.as_ref(), &mut inner);
-    inner.optional("cwnd", counters.congestion_window, text::number);
-    inner.optional("unsent", counters.unsent_bytes, text::number);
-    inner.optional("unread", counters.unread_bytes, text::number);
+    counted(close.counters.as_ref(), &mut inner);
     inner.end();
+}
+
+/// What a connection counted.
+pub fn counted(counters: Option<&Counters>, object: &mut Object<'_>) {
+    let counters = counters.copied().unwrap_or_default();
+    object.optional("bytes_sent", counters.bytes_sent, text::number);
+    object.optional("bytes_acked", counters.bytes_acked, text::number);
+    object.optional("bytes_received", counters.bytes_received, text::number);
+    object.optional("segs_in", counters.segments_in, text::number);
+    object.optional("segs_out", counters.segments_out, text::number);
+    object.optional("data_segs_in", counters.data_segments_in, text::number);
+    object.optional("data_segs_out", counters.data_segments_out, text::number);
+    object.optional("retransmits", counters.retransmits, text::number);
+    microseconds("srtt_us", counters.srtt.as_ref(), object);
+    microseconds("min_rtt_us", counters.min_rtt.as_ref(), object);
+    object.optional("cwnd", counters.congestion_window, text::number);
+    object.optional("unsent", counters.unsent_bytes, text::number);
+    object.optional("unread", counters.unread_bytes, text::number);
 }
 
 fn microseconds(key: &str, duration: Option<&prost_types::Duration>, object: &mut Object<'_>) {

@@ -213,15 +213,7 @@ fn object(node: &str, entry: &SocketEntry, out: &mut Vec<u8>) {
         }
     }
     object.duration("age_ns", duration(entry.age.as_ref()));
-    let counters = entry.counters.unwrap_or_default();
-    object.optional("bytes_sent", counters.bytes_sent, text::number);
-    object.optional("bytes_received", counters.bytes_received, text::number);
-    object.optional("retransmits", counters.retransmits, text::number);
-    let srtt = duration(counters.srtt.as_ref()).map(|rtt| text::nanoseconds(rtt) / 1_000);
-    object.optional("srtt_us", srtt, text::number);
-    object.optional("cwnd", counters.congestion_window, text::number);
-    object.optional("unsent", counters.unsent_bytes, text::number);
-    object.optional("unread", counters.unread_bytes, text::number);
+    json::counted(entry.counters.as_ref(), &mut object);
     object.optional("queue", entry.accept_queue_length, text::number);
     object.optional("limit", entry.accept_queue_limit, text::number);
     object.end();

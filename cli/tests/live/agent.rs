@@ -26,14 +26,15 @@ use crate::{
 };
 
 /// A running agent.
-struct Agent {
+pub struct Agent {
     child: Child,
     socket: PathBuf,
     admin: SocketAddr,
 }
 
 impl Agent {
-    fn start(arguments: &[&str]) -> Self {
+    /// Starts one without Kubernetes, and waits until it serves.
+    pub fn start(arguments: &[&str]) -> Self {
         let folder = scratch("agent");
         std::fs::create_dir(&folder).unwrap();
         let socket = folder.join("agent.sock");
@@ -62,7 +63,7 @@ impl Agent {
     }
 
     /// A page of the admin port, with its head.
-    fn page(&self, path: &str) -> Option<String> {
+    pub fn page(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(self.admin).ok()?;
         write!(stream, "GET {path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n").ok()?;
         let mut text = String::new();
@@ -71,27 +72,29 @@ impl Agent {
     }
 
     /// Samples whose name begins so, added up.
-    fn metric(&self, name: &str) -> f64 {
+    pub fn metric(&self, name: &str) -> f64 {
         let page = self.page("/metrics").unwrap();
         let samples = page.lines().filter(|line| line.starts_with(name));
         samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
-    fn client(&self, verb: &str, arguments: &[&str]) -> Command {
+    /// A client's command that asks it.
+    pub fn client(&self, verb: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(kernel::sockeye());
         command.arg(verb).args(arguments).args(["--server", &format!("unix://{}", self.socket.display())]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
-    fn status(&self) -> serde_json::Value {
+    /// What it says of itself.
+    pub fn status(&self) -> serde_json::Value {
         let output = self.client("status", &["-o", "json"]).output().unwrap();
         let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         answer["nodes"][0]["status"].clone()
     }
 
     /// A client that follows; it is there when the agent says so.
-    fn observe(&self, arguments: &[&str]) -> Observer {
+    pub fn observe(&self, arguments: &[&str]) -> Observer {
         let before = self.subscribers();
         let mut command = self.client("observe", &[&["-f", "-o", "json"], arguments].concat());
         // Into a file: a pipe that is read at the end only holds a client up after 64 KiB.
@@ -119,14 +122,14 @@ impl Drop for Agent {
 }
 
 /// A following client.
-struct Observer {
+pub struct Observer {
     child: Child,
     output: PathBuf,
 }
 
 impl Observer {
     /// Ends it, and gives its events.
-    fn stop(mut self) -> Vec<serde_json::Value> {
+    pub fn stop(mut self) -> Vec<serde_json::Value> {
         // What is under way may be held back for a batch, and the machine may be busy.
         std::thread::sleep(Duration::from_secs(if kernel::is_emulated() { 6 } else { 2 }));
         kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();

@@ -26,6 +26,7 @@ mod owners;
 mod peers;
 mod refusal;
 mod run;
+mod sockets;
 mod states;
 mod terminal;
 mod tracer;

@@ -1,7 +1,7 @@
 //! Any bytes: the decoder answers or refuses, and never panics. The fuzz target in `fuzz/` does the same
 //! without bounds; this runs everywhere.
 
-use agent_common::record::{Connection, RecordType, Snapshot, SyscallConnect, Transition};
+use agent_common::record::{Connection, Listed, RecordType, Snapshot, SyscallConnect, Transition};
 use proptest::prelude::{
     Just, ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest,
 };
@@ -10,11 +10,12 @@ use zerocopy::{FromBytes as _, IntoBytes as _};
 use super::CONTEXT;
 use crate::decode::{DecodeError, decode};
 
-const RECORDS: [(RecordType, usize); 4] = [
+const RECORDS: [(RecordType, usize); 5] = [
     (RecordType::Transition, size_of::<Transition>()),
     (RecordType::Connection, size_of::<Connection>()),
     (RecordType::SyscallConnect, size_of::<SyscallConnect>()),
     (RecordType::Snapshot, size_of::<Snapshot>()),
+    (RecordType::Listed, size_of::<Listed>()),
 ];
 
 /// A record of random content whose header is right, so that all of it is looked at.
