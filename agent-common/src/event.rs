@@ -258,10 +258,14 @@ pub struct Event {
     pub start_ns: Option<u64>,
     /// From connect() to ESTABLISHED, or to the failure.
     pub connect_latency: Option<Duration>,
+    /// The round-trip time of the handshake as TCP measured it (`Established`); `None` where it could not.
+    pub handshake_rtt: Option<Duration>,
     /// SYNs (client) sent again before the answer.
     pub syn_retransmits: Option<u32>,
     /// Accept queue length and limit at the time, for accepts where known.
     pub backlog: Option<(u32, u32)>,
+    /// From ESTABLISHED to accept() in whole microseconds (`Accept`); `None` where one of them was not seen.
+    pub queue_time: Option<Duration>,
     /// Why a connect failed (`ConnectFailed`).
     pub failure: Option<Failure>,
     /// How it ended (`Close`).

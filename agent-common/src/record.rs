@@ -60,6 +60,8 @@ pub mod flag {
     pub const SYNTHETIC: u32 = 1 << 16;
     /// The accept queue's numbers in the record were read.
     pub const BACKLOG: u32 = 1 << 17;
+    /// The record's time is when accept() returned the connection, not when somebody was first seen to have it.
+    pub const AT_ACCEPT: u32 = 1 << 18;
 }
 
 /// How a process relates to a socket: [`Owner::relation`].
@@ -187,8 +189,8 @@ pub struct Socket {
     pub pad8: u8,
     /// Zero.
     pub pad16: u16,
-    /// Zero.
-    pub pad32: u32,
+    /// At `SYN_SENT -> ESTABLISHED`: `srtt_us >> 3`, which by then has measured the handshake alone; 0 = unknown.
+    pub handshake_rtt_us: u32,
 }
 
 /// Counters of a `tcp_sock` as the kernel keeps them; kernel-exact, so with the kernel's off-by-ones.

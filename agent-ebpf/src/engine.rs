@@ -338,7 +338,8 @@ pub unsafe fn header(into: *mut Header, head: &Header, record: RecordType, len: 
 
 #[inline(always)]
 unsafe fn socket_part(into: *mut Socket, tcp: &Tcp, store: &Store, tuple: &Tuple, pending: &Pending) {
-    let retransmits = if pending.old == SYN_SENT { tcp.segments_out().saturating_sub(1) } else { 0 };
+    let (retransmits, handshake_rtt) =
+        if pending.old == SYN_SENT { (tcp.segments_out().saturating_sub(1), tcp.srtt_us()) } else { (0, 0) };
     unsafe {
         into.write(Socket {
             cookie: store.cookie,
@@ -361,7 +362,7 @@ unsafe fn socket_part(into: *mut Socket, tcp: &Tcp, store: &Store, tuple: &Tuple
             shutdown: if pending.new == CLOSE { tcp.shutdown() } else { 0 },
             pad8: 0,
             pad16: 0,
-            pad32: 0,
+            handshake_rtt_us: handshake_rtt,
         });
     }
 }

@@ -249,8 +249,10 @@ fn blank(header: &Header, context: &Context) -> Event {
         user: None,
         start_ns: None,
         connect_latency: None,
+        handshake_rtt: None,
         syn_retransmits: None,
         backlog: None,
+        queue_time: None,
         failure: None,
         close: None,
         counters: None,
@@ -280,6 +282,15 @@ fn socket_event(header: &Header, socket: &Socket, context: &Context) -> Result<E
     // Read where SYN_SENT ends and kept nowhere: in any other record it means nothing.
     if event.state.is_some_and(|state| state.old == TcpState::SynSent) {
         event.syn_retransmits = Some(u32::from(socket.syn_retransmits));
+        if socket.new_state == TcpState::Established.number() {
+            let us = known(socket.handshake_rtt_us);
+            event.handshake_rtt = us.map(|us| Duration::from_micros(us.into()));
+        }
+    }
+    if has(flag::AT_ACCEPT) {
+        // What is below a microsecond is the programs' own time.
+        event.queue_time = between(known(socket.established_ns), Some(header.time_ns))
+            .map(|waited| waited.saturating_sub(Duration::from_nanos((waited.subsec_nanos() % 1000).into())));
     }
     if has(flag::ACTIVE) {
         event.connect_latency = between(known(socket.start_ns), known(socket.established_ns));

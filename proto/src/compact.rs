@@ -380,7 +380,8 @@ fn detail(compact: &CompactEvent) -> Result<Option<Detail>, CompactError> {
         }
         EventKind::Connect => Detail::Connect(Connect {}),
         EventKind::Established => {
-            Detail::Established(Established { latency: time, handshake_rtt: None, syn_retransmits: small(0) })
+            let rtt = value(1).map(|us| duration(us.saturating_mul(1000)));
+            Detail::Established(Established { latency: time, handshake_rtt: rtt, syn_retransmits: small(0) })
         }
         EventKind::ConnectFailed => Detail::ConnectFailed(ConnectFailed {
             cause: low,
@@ -389,7 +390,8 @@ fn detail(compact: &CompactEvent) -> Result<Option<Detail>, CompactError> {
             syns_sent: small(1),
         }),
         EventKind::Accept => {
-            Detail::Accept(Accept { queue_time: time, queue_length: small(0), queue_limit: small(1) })
+            let waited = value(2).map(|us| duration(us.saturating_mul(1000)));
+            Detail::Accept(Accept { queue_time: waited, queue_length: small(0), queue_limit: small(1) })
         }
         EventKind::Close => {
             let acked = value(1).map(|said| match value(0) {

@@ -109,6 +109,12 @@ impl Tcp {
         unsafe { read(self.tp, &offset::TP_SEGS_OUT) }
     }
 
+    /// Smoothed round-trip time in microseconds; 0 = none measured yet, or unknown.
+    #[inline(always)]
+    pub fn srtt_us(&self) -> u32 {
+        unsafe { read_optional::<u32>(self.tp, &offset::TP_SRTT_US) }.unwrap_or(0) >> 3
+    }
+
     /// Accept queue length and limit. In a socket just cloned these are its listener's.
     #[inline(always)]
     pub fn backlog(&self) -> Option<(u32, u32)> {

@@ -43,7 +43,7 @@ fn accepted(sk: *mut c_void) -> i32 {
     store.generation = 0;
     if store.flags & (flag::PASSIVE | flag::ACCEPT_SENT) == flag::PASSIVE {
         let now = unsafe { bpf_ktime_get_boot_ns() };
-        engine::accepted(&tcp, store, now, flag::PROCESS_CONTEXT);
+        engine::accepted(&tcp, store, now, flag::PROCESS_CONTEXT | flag::AT_ACCEPT);
     }
     0
 }

@@ -139,6 +139,8 @@ fn life(number: u64, begin: u64, random: &mut Random, mut tell: impl FnMut(Recor
         .to_ipv6_mapped()
         .octets(),
         netns: 4_026_532_000 + pod as u32,
+        // Where the decoder looks at it: as a client's socket is established.
+        handshake_rtt_us: rtt_us as u32,
         ..Socket::default()
     };
     let ephemeral = 32_768 + random.up_to(28_232) as u16;
@@ -201,7 +203,7 @@ fn life(number: u64, begin: u64, random: &mut Random, mut tell: impl FnMut(Recor
             flags |= flag::COUNTERS | flag::FIN_RECEIVED;
         }
         if kinds.contains(&Accept) {
-            flags |= flag::BACKLOG;
+            flags |= flag::BACKLOG | flag::AT_ACCEPT;
             (socket.backlog, socket.max_backlog) = (1, 4096);
         }
         let header = Header {
@@ -222,7 +224,7 @@ fn life(number: u64, begin: u64, random: &mut Random, mut tell: impl FnMut(Recor
         };
         tell(Record { bytes, pod: pod as usize, time_ns });
         socket.old_since_ns = time_ns;
-        if new == TcpState::Established {
+        if new == TcpState::Established && old != new {
             socket.established_ns = time_ns;
         }
     }

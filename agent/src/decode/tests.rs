@@ -217,6 +217,19 @@ fn syn_retransmits_are_told_where_syn_sent_ends_and_nowhere_else() {
 }
 
 #[test]
+fn the_round_trip_of_the_handshake_is_known_where_a_connect_succeeded_and_tcp_measured_it() {
+    let rtt = |old, new, us| {
+        let mut socket = socket(old, new);
+        socket.handshake_rtt_us = us;
+        event(&transition(flag::ACTIVE, socket)).handshake_rtt
+    };
+    assert_eq!(rtt(TcpState::SynSent, TcpState::Established, 400), Some(Duration::from_micros(400)));
+    assert_eq!(rtt(TcpState::SynSent, TcpState::Established, 0), None, "a SYN was sent again");
+    assert_eq!(rtt(TcpState::SynSent, TcpState::Close, 400), None);
+    assert_eq!(rtt(TcpState::Established, TcpState::CloseWait, 400), None);
+}
+
+#[test]
 fn only_the_client_has_a_connect_latency() {
     let socket = socket(TcpState::SynRecv, TcpState::Established);
     let event = event(&transition(flag::PASSIVE, socket));
@@ -333,6 +346,20 @@ fn an_accept_has_the_queue_and_no_state_change() {
     let event = event(&record);
     assert_eq!(event.backlog, Some((3, 128)));
     assert_eq!((event.state, event.close, event.counters, event.payload), (None, None, None, None));
+}
+
+#[test]
+fn how_long_an_accept_waited_is_known_only_where_accept_itself_was_seen() {
+    let waited = |flags, established_ns| {
+        let mut record = closed(TcpState::Established, flag::PASSIVE | flags);
+        record.header.kinds = EventKind::Accept.bit();
+        record.socket.new_state = TcpState::Established.number();
+        record.socket.established_ns = established_ns;
+        event(&record).queue_time
+    };
+    assert_eq!(waited(flag::AT_ACCEPT, NOW - 20_000_999), Some(Duration::from_millis(20)));
+    assert_eq!(waited(flag::AT_ACCEPT, 0), None, "it is older than the program");
+    assert_eq!(waited(0, NOW - 20_000_000), None, "its first read was seen");
 }
 
 #[test]

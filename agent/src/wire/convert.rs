@@ -151,8 +151,7 @@ fn detail(event: &Event, kind: EventKind) -> Detail {
         EventKind::Connect => Detail::Connect(v1::Connect {}),
         EventKind::Established => Detail::Established(v1::Established {
             latency: event.connect_latency.map(duration),
-            // The kernel's round-trip time is read at the end only.
-            handshake_rtt: None,
+            handshake_rtt: event.handshake_rtt.map(duration),
             syn_retransmits: event.syn_retransmits,
         }),
         EventKind::ConnectFailed => {
@@ -166,8 +165,7 @@ fn detail(event: &Event, kind: EventKind) -> Detail {
             }))
         }
         EventKind::Accept => Detail::Accept(v1::Accept {
-            // When it entered the queue is not in the record.
-            queue_time: None,
+            queue_time: event.queue_time.map(duration),
             queue_length: event.backlog.map(|(length, _)| length),
             queue_limit: event.backlog.map(|(_, limit)| limit),
         }),

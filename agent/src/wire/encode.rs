@@ -222,6 +222,7 @@ pub(super) fn detail(out: &mut Out<'_>, event: &Event, kind: EventKind, kept_cou
         EventKind::Connect | EventKind::Closing | EventKind::Listen => {}
         EventKind::Established => {
             out.duration(1, event.connect_latency);
+            out.duration(2, event.handshake_rtt);
             out.optional(3, event.syn_retransmits);
         }
         EventKind::ConnectFailed => {
@@ -233,6 +234,7 @@ pub(super) fn detail(out: &mut Out<'_>, event: &Event, kind: EventKind, kept_cou
             }
         }
         EventKind::Accept => {
+            out.duration(1, event.queue_time);
             out.optional(2, event.backlog.map(|(length, _)| length));
             out.optional(3, event.backlog.map(|(_, limit)| limit));
         }

@@ -113,6 +113,7 @@ impl Render for Json {
         if event.connect_latency.is_some() || event.kinds.has(EventKind::Established) {
             let mut inner = object.object("connect");
             inner.duration("latency_ns", event.connect_latency);
+            inner.duration("handshake_rtt_ns", event.handshake_rtt);
             inner.optional("syn_retransmits", event.syn_retransmits, text::number);
             inner.end();
         }
@@ -123,6 +124,7 @@ impl Render for Json {
             let mut inner = object.object("accept");
             inner.optional("queue", event.backlog.map(|backlog| backlog.0), text::number);
             inner.optional("limit", event.backlog.map(|backlog| backlog.1), text::number);
+            inner.duration("queue_time_ns", event.queue_time);
             inner.end();
         }
         if let Some(close) = &event.close {

@@ -1,9 +1,11 @@
 //! tcpaccept: every accepted connection, by whom and from where.
 
+use std::time::{Duration, Instant};
+
 use crate::{
     bed::{
         actor::socket,
-        kernel::Requirement,
+        kernel::{self, Requirement},
         order::Order,
         talk::{Over, Talk, is_process},
     },
@@ -71,4 +73,27 @@ fn an_accept_tells_how_long_the_queue_was_when_its_connection_came() {
         assert_eq!(event.number("accept.queue"), waiting as u64, "{}", event.json);
         assert_eq!(event.number("accept.limit"), 64, "{}", event.json);
     }
+}
+
+#[test]
+fn an_accept_tells_how_long_its_connection_waited_in_the_queue() {
+    begin!();
+    let mut talk = Talk::new("late-client", "late-server");
+    let listener = talk.listen(Over::V4, 0);
+    let mut trace = talk.trace(&["tcpaccept"]);
+    let begin = Instant::now();
+    let client = socket(talk.client.order(&Order::Connect(Talk::to(Over::V4, &listener))));
+    // The server is late: no condition to wait for, the time itself is what is tested.
+    std::thread::sleep(Duration::from_millis(250));
+    let server = talk.server.accept(&listener);
+    let longest = begin.elapsed();
+    talk.client.send(&client, 1);
+    talk.server.receive(&server, 1);
+    let event = trace.wait_for("the accept", |event| event.of(server.cookie));
+    if kernel::lacks(Requirement::Fexit).is_some() {
+        assert!(event.get("accept.queue_time_ns").is_null(), "accept() is not seen here: {}", event.json);
+        return;
+    }
+    let waited = Duration::from_nanos(event.number("accept.queue_time_ns"));
+    assert!(waited >= Duration::from_millis(200) && waited <= longest, "{waited:?} of {longest:?}");
 }

@@ -1,4 +1,7 @@
-//! `sockeye sockets` through an agent: what the kernel counted of connections that are still there.
+//! What an agent knows of single sockets: `sockeye sockets`, with what the kernel counted so far, and the times of the
+//! handshake and of the accept queue.
+
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -7,8 +10,9 @@ use crate::{
     bed::{
         PATIENCE,
         actor::socket,
+        kernel::{self, Requirement},
         order::{Order, Truth},
-        talk::{Over, Talk},
+        talk::{Connection, Over, Talk},
         until,
     },
     begin,
@@ -79,6 +83,34 @@ fn connections_that_are_still_open_have_sent_and_received_exactly_so_much() {
     talk.wait_until_received(&newer[0].server, 1000);
     let server = row(&sockets(&agent, &talk), &newer[0].server);
     assert_eq!((&server["unread"], &server["bytes_received"]), (&1000.into(), &3_334_333.into()), "{server}");
+}
+
+#[test]
+fn the_handshake_and_the_wait_in_the_queue_come_through_the_agent() {
+    begin!();
+    let mut talk = Talk::new("wait-client", "wait-server");
+    let agent = Agent::start(&["--history-size", "off"]);
+    let listener = talk.listen(Over::V4, 0);
+    let netns = [&talk.pair.a, &talk.pair.b].map(|netns| netns.inode.to_string()).join(",");
+    let observer = agent.observe(&["--netns", &netns, "--kind", "established,accept"]);
+    let begin = Instant::now();
+    let client = socket(talk.client.order(&Order::Connect(Talk::to(Over::V4, &listener))));
+    std::thread::sleep(Duration::from_millis(250));
+    let server = talk.server.accept(&listener);
+    let longest = begin.elapsed();
+    talk.exchange(&Connection { over: Over::V4, client, server }, 1, 1);
+    let events = observer.stop();
+    let of = |socket: &Truth| row(&events, socket);
+    let connect = of(&client)["connect"].clone();
+    let (rtt, latency) =
+        (connect["handshake_rtt_ns"].as_u64().unwrap(), connect["latency_ns"].as_u64().unwrap());
+    assert!(0 < rtt && rtt <= latency, "{connect}");
+    let waited = &of(&server)["accept"]["queue_time_ns"];
+    if kernel::lacks(Requirement::Fexit).is_some() {
+        return assert!(waited.is_null(), "accept() is not seen here: {waited}");
+    }
+    let waited = Duration::from_nanos(waited.as_u64().unwrap());
+    assert!(waited >= Duration::from_millis(200) && waited <= longest, "{waited:?} of {longest:?}");
 }
 
 #[test]

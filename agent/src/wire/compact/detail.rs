@@ -35,6 +35,9 @@ impl Columns {
             EventKind::Established => {
                 columns.duration(has(1), event.connect_latency);
                 columns.value(0, has(3), event.syn_retransmits);
+                // The kernel's, so in whole microseconds.
+                let us = event.handshake_rtt.and_then(|rtt| u64::try_from(rtt.as_micros()).ok());
+                columns.value(1, has(2), us);
             }
             EventKind::ConnectFailed => {
                 if let Some(failure) = event.failure {
@@ -47,6 +50,9 @@ impl Columns {
             EventKind::Accept => {
                 columns.value(0, has(2), event.backlog.map(|(length, _)| length));
                 columns.value(1, has(3), event.backlog.map(|(_, limit)| limit));
+                // The decoder's, so in whole microseconds.
+                let us = event.queue_time.and_then(|time| u64::try_from(time.as_micros()).ok());
+                columns.value(2, has(1), us);
             }
             EventKind::Close => {
                 let has_counter = |number: u32| kept_counters & 1 << number != 0;

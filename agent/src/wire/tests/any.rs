@@ -163,13 +163,15 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
     let socket =
         (cookie, of(prop_oneof![1..4_u32, small()]), of(number()), of(ip()), of(any::<u16>()), of(peer));
     let processes = (of(process()), of(process()), of(process()), any::<bool>());
-    let times = (of(number()), duration(), of(small()), of((small(), small())));
+    // These two are of whole microseconds.
+    let us = || of(small().prop_map(|us| Duration::from_micros(us.into())));
+    let times = (of(number()), duration(), of(small()), of((small(), small())), us(), us());
     let ends = (of(state), of(failure()), of(close()), of(counters()), of(payload));
     (head, socket, processes, times, ends).prop_map(|(head, socket, processes, times, ends)| {
         let (kinds, boot_ns, wall_ns, cpu, flags, role) = head;
         let (cookie, netns, cgroup_id, local, local_port, remote) = socket;
         let (process, owner, user, same) = processes;
-        let (start_ns, connect_latency, syn_retransmits, backlog) = times;
+        let (start_ns, connect_latency, syn_retransmits, backlog, handshake_rtt, queue_time) = times;
         let (state, failure, close, counters, payload) = ends;
         Event {
             kinds: Kinds(kinds),
@@ -192,8 +194,10 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
             user,
             start_ns,
             connect_latency,
+            handshake_rtt,
             syn_retransmits,
             backlog,
+            queue_time,
             failure,
             close,
             counters,

@@ -53,8 +53,10 @@ fn closed() -> Event {
         user: None,
         start_ns: None,
         connect_latency: None,
+        handshake_rtt: None,
         syn_retransmits: None,
         backlog: None,
+        queue_time: None,
         failure: None,
         close: Some(Close {
             duration: None,

@@ -41,7 +41,7 @@ fn a_connect_and_its_ends() {
     assert_eq!(
         line(Tool::Tcpconnlat, "established", &established),
         format!(
-            r#"{{"time":"{TIME}","tool":"tcpconnlat","event":"established",{HEAD}"process":{CURL},"connect":{{"latency_ns":350000,"syn_retransmits":1}},{TAIL}"#
+            r#"{{"time":"{TIME}","tool":"tcpconnlat","event":"established",{HEAD}"process":{CURL},"connect":{{"latency_ns":350000,"handshake_rtt_ns":null,"syn_retransmits":1}},{TAIL}"#
         )
     );
     assert_eq!(
@@ -56,15 +56,20 @@ fn a_connect_and_its_ends() {
 fn an_accept_has_its_processes_and_the_queue() {
     let mut accept = fixture::event(&[EventKind::Accept]);
     accept.backlog = Some((2, 128));
+    accept.queue_time = Some(Duration::from_micros(90));
     accept.owner = accept.process;
     assert_eq!(
         line(Tool::Tcpaccept, "accept", &accept),
         format!(
-            r#"{{"time":"{TIME}","tool":"tcpaccept","event":"accept",{HEAD}"process":{CURL},"owner":{CURL},"user":null,"accept":{{"queue":2,"limit":128}},{TAIL}"#
+            r#"{{"time":"{TIME}","tool":"tcpaccept","event":"accept",{HEAD}"process":{CURL},"owner":{CURL},"user":null,"accept":{{"queue":2,"limit":128,"queue_time_ns":90000}},{TAIL}"#
         )
     );
     accept.backlog = None;
-    assert!(line(Tool::Tcpaccept, "accept", &accept).contains(r#""accept":{"queue":null,"limit":null}"#));
+    accept.queue_time = None;
+    assert!(
+        line(Tool::Tcpaccept, "accept", &accept)
+            .contains(r#""accept":{"queue":null,"limit":null,"queue_time_ns":null}"#)
+    );
 }
 
 #[test]
@@ -72,7 +77,7 @@ fn a_close_has_exact_payload_and_raw_counters() {
     assert_eq!(
         line(Tool::Tcplife, "close", &fixture::close()),
         format!(
-            r#"{{"time":"{TIME}","tool":"tcplife","event":"close",{HEAD}"process":{CURL},"owner":{CURL},"user":null,"state":{{"old":"FIN_WAIT2","new":"CLOSE","time_in_old_ns":2345678}},"connect":{{"latency_ns":350000,"syn_retransmits":null}},"close":{{"duration_ns":12344999,"initiator":"local","how":"fin","errno":null,"errno_name":null,"bytes_sent":3000,"bytes_acked":3000,"bytes_received":5000,"segs_in":9,"segs_out":10,"data_segs_in":4,"data_segs_out":5,"retransmits":1,"srtt_us":412,"min_rtt_us":301,"cwnd":10,"unsent":0,"unacked":0,"unread":0}},{TAIL}"#
+            r#"{{"time":"{TIME}","tool":"tcplife","event":"close",{HEAD}"process":{CURL},"owner":{CURL},"user":null,"state":{{"old":"FIN_WAIT2","new":"CLOSE","time_in_old_ns":2345678}},"connect":{{"latency_ns":350000,"handshake_rtt_ns":null,"syn_retransmits":null}},"close":{{"duration_ns":12344999,"initiator":"local","how":"fin","errno":null,"errno_name":null,"bytes_sent":3000,"bytes_acked":3000,"bytes_received":5000,"segs_in":9,"segs_out":10,"data_segs_in":4,"data_segs_out":5,"retransmits":1,"srtt_us":412,"min_rtt_us":301,"cwnd":10,"unsent":0,"unacked":0,"unread":0}},{TAIL}"#
         )
     );
 }

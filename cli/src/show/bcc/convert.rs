@@ -50,8 +50,10 @@ pub fn convert(event: &v1::Event) -> Option<Event> {
         user: event.user.as_ref().map(process),
         start_ns: socket.start_time.map(|time| nanoseconds(Some(&time))),
         connect_latency: None,
+        handshake_rtt: None,
         syn_retransmits: None,
         backlog: None,
+        queue_time: None,
         failure: None,
         close: None,
         counters: None,
@@ -73,8 +75,10 @@ pub fn join(event: &mut Event, more: &Event) {
     event.owner = event.owner.or(more.owner);
     event.user = event.user.or(more.user);
     event.connect_latency = event.connect_latency.or(more.connect_latency);
+    event.handshake_rtt = event.handshake_rtt.or(more.handshake_rtt);
     event.syn_retransmits = event.syn_retransmits.or(more.syn_retransmits);
     event.backlog = event.backlog.or(more.backlog);
+    event.queue_time = event.queue_time.or(more.queue_time);
     event.failure = event.failure.or(more.failure);
     event.close = event.close.or(more.close);
     event.counters = event.counters.or(more.counters);
@@ -124,6 +128,7 @@ fn detail(event: &v1::Event, converted: &mut Event) {
         }
         Some(Detail::Established(established)) => {
             converted.connect_latency = duration(established.latency.as_ref());
+            converted.handshake_rtt = duration(established.handshake_rtt.as_ref());
             converted.syn_retransmits = established.syn_retransmits;
         }
         Some(Detail::ConnectFailed(failed)) => {
@@ -136,6 +141,7 @@ fn detail(event: &v1::Event, converted: &mut Event) {
         }
         Some(Detail::Accept(accept)) => {
             converted.backlog = accept.queue_length.zip(accept.queue_limit);
+            converted.queue_time = duration(accept.queue_time.as_ref());
         }
         Some(Detail::Close(close)) => {
             converted.close = Some(Close {
