@@ -7,6 +7,9 @@
 #![no_std]
 
 #[cfg(feature = "event")]
+extern crate alloc;
+
+#[cfg(feature = "event")]
 pub mod event;
 pub mod fields;
 pub mod filter;

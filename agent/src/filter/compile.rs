@@ -21,7 +21,7 @@ use agent_common::filter::{AddressKey, BITS, Dimension, FilterConfig};
 
 pub use self::{
     explain::explain,
-    matching::{Surroundings, accepted, holds, matches},
+    matching::{Surroundings, accepted, holds, matches, remote_address},
 };
 use crate::{
     event::{EventKind, Family, Kinds},

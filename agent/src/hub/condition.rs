@@ -203,9 +203,8 @@ impl Rest {
     }
 
     fn has_address(&self, event: &Event) -> bool {
-        let remote = event.remote.map(|remote| remote.ip());
         let has = |address| self.either_prefixes.iter().any(|prefix| prefix.contains(address));
-        [event.local, remote].iter().flatten().any(|address| has(*address))
+        has(compile::remote_address(event)) || event.local.is_some_and(has)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a subscriber wants: an `ObserveRequest`, checked. Pure.
 
-use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use proto::v1::{self, ObserveRequest};
 
@@ -375,8 +375,8 @@ fn condition(path: &str, filter: &v1::Filter) -> Result<Condition, BadField> {
         family,
         local_ports: each(&at("local_ports"), local_ports, |port| port_of(*port))?,
         remote_ports: each(&at("remote_ports"), remote_ports, |port| port_of(*port))?,
-        local_prefixes: each(&at("local_cidrs"), local_cidrs, |cidr| prefix_of(cidr))?,
-        remote_prefixes: each(&at("remote_cidrs"), remote_cidrs, |cidr| prefix_of(cidr))?,
+        local_prefixes: each(&at("local_cidrs"), local_cidrs, |cidr| cidr.parse::<Prefix>())?,
+        remote_prefixes: each(&at("remote_cidrs"), remote_cidrs, |cidr| cidr.parse::<Prefix>())?,
         pinned_cgroup: false,
         pinned_mntns: false,
     };
@@ -385,7 +385,7 @@ fn condition(path: &str, filter: &v1::Filter) -> Result<Condition, BadField> {
         cgroups: each(&at("cgroups"), cgroups, |cgroup| cgroup_of(cgroup))?,
         comms: comms.iter().map(|comm| comm.clone().into_bytes()).collect(),
         either_ports: each(&at("ports"), ports, |port| port_of(*port))?,
-        either_prefixes: each(&at("cidrs"), cidrs, |cidr| prefix_of(cidr))?,
+        either_prefixes: each(&at("cidrs"), cidrs, |cidr| cidr.parse::<Prefix>())?,
         role,
         old_states: each(&at("old_states"), old_states, |state| state_of(*state))?,
         new_states: each(&at("new_states"), new_states, |state| state_of(*state))?,
@@ -418,33 +418,6 @@ fn port_of(port: u32) -> Result<u16, String> {
     match u16::try_from(port) {
         Ok(port) if port != 0 => Ok(port),
         _ => Err(format!("{port} is no port (1 to 65535)")),
-    }
-}
-
-/// An address, or a prefix without host bits.
-fn prefix_of(text: &str) -> Result<Prefix, String> {
-    let refuse = || format!("{text:?} is no address and no prefix (10.0.0.0/8, fd00::1)");
-    let (address, length) = match text.split_once('/') {
-        Some((address, length)) => (address, Some(length)),
-        None => (text, None),
-    };
-    let address: IpAddr = address.parse().map_err(|_| refuse())?;
-    let bits = if address.is_ipv4() { 32 } else { 128 };
-    let length: u8 = match length {
-        // "08" and "+8" are no lengths.
-        Some(text) if text.len() > 1 && !text.starts_with(['1', '2', '3', '4', '5', '6', '7', '8', '9']) => {
-            return Err(refuse());
-        }
-        Some(text) => text.parse().map_err(|_| refuse())?,
-        None => bits,
-    };
-    if length > bits {
-        return Err(format!("{text:?}: at most /{bits}"));
-    }
-    let prefix = Prefix { address, length };
-    match prefix.network() {
-        network if network == address => Ok(prefix.unmapped()),
-        network => Err(format!("{text:?} has host bits; {network}/{length} has none")),
     }
 }
 

@@ -1,9 +1,9 @@
 //! Values on the command line as text: ports, numbers, prefixes, durations, sizes. Pure; whether a process or
 //! a cgroup exists is asked later, in `machine.rs`. Each message says what would have been right.
 
-use std::{net::IpAddr, str::FromStr, time::Duration};
+use std::{str::FromStr, time::Duration};
 
-use agent_common::prefix::Prefix;
+use agent_common::prefix::{Prefix, PrefixError};
 use jiff::SignedDuration;
 use thiserror::Error;
 
@@ -25,15 +25,9 @@ pub enum ValueError {
     /// Not a number, or not one of that kind.
     #[error("\"{text}\" is not {what}")]
     NotANumber { text: String, what: &'static str },
-    /// Not `address/length`.
-    #[error("\"{0}\" is not an address prefix; write it as 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32")]
-    NotAPrefix(String),
-    /// A length that the family does not have.
-    #[error("\"{text}\": {family} prefixes have 0 to {most} bits")]
-    PrefixLength { text: String, family: &'static str, most: u8 },
-    /// An address inside the network, not the network's.
-    #[error("{text} has host bits set; the network is {network}, the single address {single}")]
-    HostBits { text: String, network: String, single: String },
+    /// Not a prefix.
+    #[error(transparent)]
+    NotAPrefix(#[from] PrefixError),
     /// No duration.
     #[error("\"{0}\" is not a duration; write it as 500ms, 10s, 5m or 1h30m")]
     NotADuration(String),
@@ -114,7 +108,7 @@ impl FromStr for Prefixes {
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
         items(text, "prefixes", "10.0.0.0/8 or 10.0.0.0/8,2001:db8::/32")?
-            .map(prefix)
+            .map(|item| Ok(item.parse()?))
             .collect::<Result<_, _>>()
             .map(Self)
     }
@@ -206,32 +200,6 @@ fn port(text: &str) -> Result<u16, ValueError> {
         Ok(0) | Err(_) => Err(ValueError::PortRange(text.to_owned())),
         Ok(port) => Ok(port),
     }
-}
-
-fn prefix(text: &str) -> Result<Prefix, ValueError> {
-    let wrong = || ValueError::NotAPrefix(text.to_owned());
-    let (address, length) = match text.split_once('/') {
-        Some((address, length)) => (address, Some(length)),
-        None => (text, None),
-    };
-    let address: IpAddr = address.parse().map_err(|_| wrong())?;
-    let (most, family) = if address.is_ipv4() { (32, "IPv4") } else { (128, "IPv6") };
-    let length = match length {
-        Some(length) => digits(length)
-            .filter(|length| *length <= most)
-            .ok_or_else(|| ValueError::PrefixLength { text: text.to_owned(), family, most })?,
-        None => most,
-    };
-    let prefix = Prefix { address, length };
-    let network = prefix.network();
-    if network != address {
-        return Err(ValueError::HostBits {
-            text: text.to_owned(),
-            network: format!("{network}/{length}"),
-            single: address.to_string(),
-        });
-    }
-    Ok(prefix.unmapped())
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! What a filter means, event by event: for what the kernel has no room for, and as the judge of its sets.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use agent_common::filter::Dimension;
 
-use super::{allowed, trie};
+use super::allowed;
 use crate::{
-    event::{Event, EventKind, Kinds, Process},
+    event::{Event, EventKind, Family, Kinds, Process},
     filter::{Conjunction, Filter},
 };
 
@@ -106,16 +108,25 @@ fn holds_in(
         Dimension::Uid => process(&|process| conjunction.uids.contains(&process.uid)),
         Dimension::LocalPort => is_in(&conjunction.local_ports, event.local_port),
         Dimension::RemotePort => is_in(&conjunction.remote_ports, event.remote.map(|remote| remote.port())),
-        Dimension::LocalAddress => event.local.is_some_and(|address| {
-            conjunction.local_prefixes.iter().any(|prefix| trie::contains(prefix, address))
-        }),
+        Dimension::LocalAddress => event
+            .local
+            .is_some_and(|address| conjunction.local_prefixes.iter().any(|prefix| prefix.contains(address))),
         Dimension::RemoteAddress => {
-            let address = event.remote.map_or_else(|| trie::unspecified(event.family), |remote| remote.ip());
-            conjunction.remote_prefixes.iter().any(|prefix| trie::contains(prefix, address))
+            let address = remote_address(event);
+            conjunction.remote_prefixes.iter().any(|prefix| prefix.contains(address))
         }
         Dimension::Family => conjunction.family == Some(event.family),
         Dimension::PinnedCgroup => event.cgroup_id.is_some_and(|id| around.is_pinned_cgroup(id)),
         Dimension::PinnedMntns => mntns(&|mntns| around.is_pinned_mntns(mntns)),
+    }
+}
+
+/// The peer's address as the kernel's programs look it up: unspecified where there is no peer.
+pub fn remote_address(event: &Event) -> IpAddr {
+    match (event.remote, event.family) {
+        (Some(remote), _) => remote.ip(),
+        (None, Family::V4) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        (None, Family::V6) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
     }
 }
 

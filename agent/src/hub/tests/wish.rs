@@ -33,15 +33,15 @@ fn what_cannot_be_meant_is_refused_with_the_field_that_says_it() {
         (filter(Filter { pids: vec![0], ..none() }), "allow[1].pids[0]: 0 is no process id"),
         (
             filter(Filter { local_cidrs: vec!["10.0.0.1/8".into()], ..none() }),
-            "allow[1].local_cidrs[0]: \"10.0.0.1/8\" has host bits; 10.0.0.0/8 has none",
+            "allow[1].local_cidrs[0]: 10.0.0.1/8 has host bits set; the network is 10.0.0.0/8, the single address 10.0.0.1",
         ),
         (
             filter(Filter { cidrs: vec!["10.0.0.0/33".into()], ..none() }),
-            "allow[1].cidrs[0]: \"10.0.0.0/33\": at most /32",
+            "allow[1].cidrs[0]: \"10.0.0.0/33\": IPv4 prefixes have 0 to 32 bits",
         ),
         (
             filter(Filter { remote_cidrs: vec!["db".into()], ..none() }),
-            "allow[1].remote_cidrs[0]: \"db\" is no address and no prefix (10.0.0.0/8, fd00::1)",
+            "allow[1].remote_cidrs[0]: \"db\" is not an address prefix; write it as 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32",
         ),
         (
             filter(Filter { cgroups: vec!["kubepods".into()], ..none() }),
