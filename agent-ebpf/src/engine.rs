@@ -2,6 +2,7 @@
 //! go out. Shared by the probes.
 
 use agent_common::{
+    filter::FilterConfig,
     kind::EventKind,
     loss::Loss,
     record::{Connection, Header, RecordType, Relation, Socket, Transition, flag},
@@ -46,6 +47,8 @@ pub struct Change {
     pub new: u8,
     /// `flag::GAP` or `flag::REPAIRED`, where they apply.
     pub flags: u32,
+    /// The filter, looked up once: which of the two is in force may change meanwhile.
+    pub config: &'static FilterConfig,
     /// The program that runs: each has a slot of [`MAKING`] of its own, for one can interrupt the other.
     pub program: Program,
 }
@@ -66,21 +69,25 @@ static MAKING: PerCpuArray<Pending> = PerCpuArray::with_max_entries(2, 0);
 /// a program that is already running on the CPU), that one is made up first and marked.
 #[inline(always)]
 pub fn changed(tcp: Tcp, old: u8, new: u8) {
+    // Always there: the verifier alone wants to see it asked.
+    let Some(config) = filter::config() else {
+        return;
+    };
     let Some(store) = (unsafe { store::get_or_create(tcp.sk) }) else {
         emit::lost(Loss::StoreFull);
         return;
     };
-    let now = time_of(new);
+    let now = time_of(new, config);
     let program = Program::State;
     // A clone begins with its listener's record, so with the state LISTEN.
     let known = store.state;
     let mut flags = 0;
     if known != old && known != 0 && !(known == CLOSE && old == LISTEN) {
         emit::lost(Loss::GapRepaired);
-        step(&Change { tcp, now, old: known, new: old, flags: flag::REPAIRED, program }, store);
+        step(&Change { tcp, now, old: known, new: old, flags: flag::REPAIRED, config, program }, store);
         flags = flag::GAP;
     }
-    step(&Change { tcp, now, old, new, flags, program }, store);
+    step(&Change { tcp, now, old, new, flags, config, program }, store);
 }
 
 /// Ends a socket that is freed although its `-> CLOSE` was never seen.
@@ -93,16 +100,19 @@ pub fn destroyed(tcp: Tcp) {
     if known != CLOSE && known != 0 {
         emit::lost(Loss::GapRepaired);
         let now = unsafe { bpf_ktime_get_boot_ns() };
+        let Some(config) = filter::config() else {
+            return;
+        };
         let program = Program::Destroy;
-        step(&Change { tcp, now, old: known, new: CLOSE, flags: flag::REPAIRED, program }, store);
+        step(&Change { tcp, now, old: known, new: CLOSE, flags: flag::REPAIRED, config, program }, store);
     }
 }
 
 /// The time, or 0 where it would only say when a state began that nobody wants to hear of: reading the clock
 /// is a tenth of the whole program.
 #[inline(always)]
-fn time_of(new: u8) -> u64 {
-    let wanted = filter::config().map_or(0, |config| config.wanted);
+fn time_of(new: u8, config: &FilterConfig) -> u64 {
+    let wanted = config.wanted;
     let passes_by = match new {
         FIN_WAIT2 | CLOSE_WAIT | CLOSING => true,
         FIN_WAIT1 | LAST_ACK => wanted & (EventKind::Closing.bit() | EventKind::Accept.bit()) == 0,
@@ -116,7 +126,7 @@ fn time_of(new: u8) -> u64 {
 
 #[inline(never)]
 fn step(change: &Change, store: &mut Store) {
-    let Change { tcp, now, old, new, flags, program } = *change;
+    let Change { tcp, now, old, new, flags, config, program } = *change;
     let Some(pending) = MAKING.get_ptr_mut(program as u32) else {
         return;
     };
@@ -145,7 +155,7 @@ fn step(change: &Change, store: &mut Store) {
         pad: 0,
     };
     interpret(&tcp, store, pending, now);
-    send(&tcp, store, pending, now);
+    send(&tcp, store, pending, now, config);
 }
 
 /// Works out what `pending` means: who did it, what is known from now on, which events it is.
@@ -190,17 +200,14 @@ fn interpret(tcp: &Tcp, store: &mut Store, pending: &mut Pending, now: u64) {
 
 /// Sends the events of `pending` that somebody wants.
 #[inline(always)]
-fn send(tcp: &Tcp, store: &mut Store, pending: &Pending, now: u64) {
-    let Some(config) = filter::config() else {
-        return;
-    };
+fn send(tcp: &Tcp, store: &mut Store, pending: &Pending, now: u64, config: &FilterConfig) {
     // Volatile: or the compiler would pass the values on in registers, and the verifier would know them.
     let pending = unsafe { (&raw const *pending).read_volatile() };
     let kinds = pending.kinds & config.wanted;
     if kinds == 0 {
         return;
     }
-    // The filter may have been changed since `time_of` looked at it.
+    // What is made up before a change that needs no time may need one.
     let now = if now == 0 { unsafe { bpf_ktime_get_boot_ns() } } else { now };
     let mut tuple = tcp.tuple();
     let mut flags = pending.flags | store.flags;
