@@ -5,12 +5,14 @@
 
 #![expect(unsafe_code, reason = "the rings' pages are shared with the kernel")]
 
+mod counts;
 mod loader;
 mod maps;
 mod object;
 mod programs;
 mod ring;
 
+pub use counts::Counts;
 pub use loader::Loader;
 pub use maps::PinnedShape;
 pub use object::{LoadError, Object, Settings};

@@ -21,7 +21,7 @@ use thiserror::Error;
 use self::losses::Losses;
 pub use self::{places::TaskPlace, snapshot::Found};
 use crate::{
-    bpf::{Attached, LoadError, Loader, Object, ProgramFault, Ring, Settings},
+    bpf::{Attached, Counts, LoadError, Loader, Object, ProgramFault, Ring, Settings},
     decode::{self, CgroupMade, Context},
     event::{Event, Kinds, Lost},
     filter::{
@@ -305,9 +305,9 @@ impl Engine {
         })
     }
 
-    /// The programs that are attached, with how often the kernel skipped each.
-    pub fn programs(&self) -> impl Iterator<Item = (&'static str, Option<u64>)> {
-        self.attached.iter().map(|attached| (attached.program, self.object.recursion_misses(attached)))
+    /// The programs that are attached, with what the kernel counted of each.
+    pub fn programs(&self) -> impl Iterator<Item = (&'static str, Counts)> {
+        self.attached.iter().map(|attached| (attached.program, self.object.counts(attached)))
     }
 
     fn attach(&mut self, plan: &plan::Plan) -> Result<(), EngineError> {

@@ -7,13 +7,19 @@ mod text;
 
 use std::{
     fmt,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, Mutex, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
+    encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder},
+    metrics::{
+        MetricType,
+        counter::Counter,
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+        info::Info,
+    },
     registry::{Registry, Unit},
 };
 
@@ -67,6 +73,27 @@ struct Reviewed {
     result: &'static str,
 }
 
+/// A gauge without a sample until it is set: what is not known is no 0.
+#[derive(Clone, Debug, Default)]
+struct Known(Arc<Mutex<Option<f64>>>);
+
+impl Known {
+    fn set(&self, value: f64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+    }
+}
+
+impl EncodeMetric for Known {
+    fn encode(&self, encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
+        let value = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        value.map_or(Ok(()), |value| ConstGauge::new(value).encode(encoder))
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Gauge
+    }
+}
+
 /// What the server counts. A clone counts into the same.
 #[derive(Clone, Debug, Default)]
 pub struct ApiMetrics(Arc<Counts>);
@@ -79,7 +106,7 @@ struct Counts {
     handshake_errors: Counter,
     tls_reloads: Counter,
     tls_reload_errors: Counter,
-    certificate_expires: Gauge<f64, AtomicU64>,
+    certificate_expires: Known,
     calls: Family<Answered, Counter>,
     streams: Gauge,
     reviews: Family<Reviewed, Counter>,
@@ -168,7 +195,7 @@ impl ApiMetrics {
         );
         registry.register_with_unit(
             "tls_certificate_expiry_timestamp",
-            "When the server's certificate expires, seconds since 1970; 0 without TLS",
+            "When the server's certificate expires, seconds since 1970; absent without TLS",
             Unit::Seconds,
             counts.certificate_expires.clone(),
         );

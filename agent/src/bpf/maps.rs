@@ -1,11 +1,6 @@
-//! Writing the filter, reading the counters.
+//! Writing the filter, reading the loss counters.
 
-use std::{
-    io,
-    os::fd::{AsFd as _, AsRawFd as _},
-    path::Path,
-    time::Duration,
-};
+use std::{io, path::Path, time::Duration};
 
 use agent_common::{
     filter::{AddressKey, FilterConfig},
@@ -208,13 +203,4 @@ impl LossCounters {
         let values = self.0.get(&(loss as u32), 0).map_err(io::Error::other)?;
         Ok(values.iter().copied().collect())
     }
-}
-
-/// How often the kernel skipped a program because it was already running on that CPU
-/// (`bpf_prog_info.recursion_misses`, in fdinfo since 5.12). `None` where the kernel does not say.
-pub(super) fn recursion_misses(program: &aya::programs::ProgramFd) -> Option<u64> {
-    let path = format!("/proc/self/fdinfo/{}", program.as_fd().as_raw_fd());
-    let text = std::fs::read_to_string(path).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?;
-    line.trim().parse().ok()
 }

@@ -11,6 +11,7 @@ use memmap2::{MmapOptions, MmapRaw};
 use thiserror::Error;
 
 use super::{
+    counts::{self, Counts},
     loader::Loader,
     maps::{self, LossCounters, PinnedShape},
     programs::{self, Attached, ProgramFault},
@@ -230,6 +231,11 @@ impl Object {
 
     /// How often the kernel skipped a program to protect itself from recursion, since the load.
     pub fn recursion_misses(&self, attached: &Attached) -> Option<u64> {
-        maps::recursion_misses(&attached.fd)
+        counts::recursion_misses(&attached.fd)
+    }
+
+    /// What the kernel counted of a program since its load.
+    pub fn counts(&self, attached: &Attached) -> Counts {
+        counts::of(&attached.fd)
     }
 }

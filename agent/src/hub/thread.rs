@@ -17,6 +17,7 @@ use super::{
     wish::{Token, Wish},
 };
 use crate::{
+    bpf::Counts,
     decode::Context,
     engine::{Config, Degraded, Engine, EngineError},
     event::{Event, Kinds, LostStage},
@@ -98,8 +99,8 @@ impl Drop for Subscriber {
 /// What the hub is doing.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
-    /// The programs that are attached, with how often the kernel skipped each.
-    pub programs: Vec<(&'static str, Option<u64>)>,
+    /// The programs that are attached, with what the kernel counted of each.
+    pub programs: Vec<(&'static str, Counts)>,
     /// What this kernel cannot give.
     pub degraded: Vec<Degraded>,
     /// What was lost since the start.

@@ -10,6 +10,7 @@ use crate::{
         metrics::Source,
         status::{About, Buffer, Health, History, Loss, Program, Snapshot, Subscriber, Tool, Watch},
     },
+    bpf::Counts,
     doctor::{self, Support},
     event::LostStage,
     host::Roots,
@@ -64,7 +65,7 @@ impl HubStatus {
         });
         Snapshot {
             tools: report.tools.iter().map(tool).collect(),
-            programs: status.programs.iter().map(|(name, missed)| program(name, *missed)).collect(),
+            programs: status.programs.iter().map(|(name, counts)| program(name, *counts)).collect(),
             buffers: status.rings.iter().map(|ring| buffer(ring, &status.losses)).collect(),
             subscribers: status.subscribers.iter().map(subscriber).collect(),
             sent_events: status.sent,
@@ -93,13 +94,14 @@ fn tool(report: &doctor::ToolReport) -> Tool {
     Tool { name: report.tool, health, reasons }
 }
 
-fn program(name: &str, recursion_misses: Option<u64>) -> Program {
+fn program(name: &str, counts: Counts) -> Program {
     let hook = crate::probes::ALL.iter().find(|probe| probe.program == name);
     Program {
         name: name.to_owned(),
         hook: hook.map(|probe| probe.hook.describe()).unwrap_or_default(),
-        recursion_misses,
-        ..Program::default()
+        run_count: counts.runs,
+        run_time: counts.run_time,
+        recursion_misses: counts.recursion_misses,
     }
 }
 

@@ -87,6 +87,15 @@ fn figures_come_out_as_they_went_in() {
 }
 
 #[test]
+fn without_tls_no_certificate_expires() {
+    let name = "sockeye_tls_certificate_expiry_timestamp_seconds";
+    let has_sample =
+        |metrics: &Metrics| metrics.prometheus().unwrap().lines().any(|line| line.starts_with(name));
+    assert!(has_sample(&metrics()));
+    assert!(!has_sample(&Metrics::new(&ApiMetrics::default(), Arc::new(Everything))));
+}
+
+#[test]
 fn the_page_of_metrics_has_each_and_no_other() {
     let page = include_str!("../../../../docs/metrics.md");
     let documented: BTreeSet<(String, String)> = page
