@@ -42,6 +42,8 @@ pub struct Subscription {
     pub left: Option<Instant>,
     /// Events that it wanted and that left the history while it was away: their numbers, ascending.
     pub missed: Vec<u64>,
+    /// The kernel has not bits enough for it: it shares them with others, and all of its filters run here.
+    pub shares: bool,
     /// The kernel's verdict alone decides.
     exact: bool,
 }
@@ -105,6 +107,7 @@ impl<N: Naming> Exchange<N> {
             since,
             left: None,
             missed: Vec::new(),
+            shares: false,
             exact: false,
         });
     }
@@ -193,6 +196,7 @@ impl<N: Naming> Exchange<N> {
             filters.iter().map(|(filter, kinds)| Request { filter, kinds: *kinds }).collect();
         let compiled = compile(&requests, |id| vec![id]);
         for (subscription, share) in self.subscriptions.iter_mut().zip(&compiled.shares) {
+            subscription.shares = share.needs_user_filter;
             subscription.exact &= !share.needs_user_filter;
         }
         compiled

@@ -516,6 +516,13 @@ impl<N: Naming> Running<N> {
             for condition in one.wish.allow.iter().chain(&one.wish.deny) {
                 condition.explain(&mut in_kernel, &mut in_user_space);
             }
+            if one.shares {
+                // The kernel lets through what others want, too.
+                in_user_space.append(&mut in_kernel);
+                if in_user_space.is_empty() {
+                    in_user_space.push("kinds".to_owned());
+                }
+            }
             Some(SubscriptionStatus {
                 id: one.id,
                 client: one.client.clone(),

@@ -93,6 +93,20 @@ impl Agent {
         answer["nodes"][0]["status"].clone()
     }
 
+    /// Clients that follow, all started at once.
+    pub fn observe_each(&self, arguments: &[Vec<&str>]) -> Vec<Observer> {
+        let start = |arguments: &Vec<&str>| {
+            let mut command = self.client("observe", &[&["-f", "-o", "json"], &arguments[..]].concat());
+            let output = scratch("observed");
+            let child = command.stdout(File::create(&output).unwrap()).spawn().unwrap();
+            Observer { child, output }
+        };
+        let observers: Vec<_> = arguments.iter().map(start).collect();
+        let all = until(2 * PATIENCE, || (self.subscribers() == observers.len()).then_some(()));
+        assert!(all.is_some(), "{} of {} subscribers", self.subscribers(), observers.len());
+        observers
+    }
+
     /// A client that follows; it is there when the agent says so.
     pub fn observe(&self, arguments: &[&str]) -> Observer {
         let before = self.subscribers();
@@ -129,9 +143,17 @@ pub struct Observer {
 
 impl Observer {
     /// Ends it, and gives its events.
-    pub fn stop(mut self) -> Vec<serde_json::Value> {
-        // What is under way may be held back for a batch, and the machine may be busy.
+    pub fn stop(self) -> Vec<serde_json::Value> {
+        Self::settle();
+        self.stop_now()
+    }
+
+    /// Waits for what is under way: it may be held back for a batch, and the machine may be busy.
+    fn settle() {
         std::thread::sleep(Duration::from_secs(if kernel::is_emulated() { 6 } else { 2 }));
+    }
+
+    fn stop_now(mut self) -> Vec<serde_json::Value> {
         kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
         self.child.wait().unwrap();
         let text = std::fs::read_to_string(&self.output).unwrap();
@@ -195,6 +217,74 @@ fn two_subscribers_with_different_filters_see_exactly_their_own() {
         let seen = closes(&observer.stop());
         assert_eq!(seen, BTreeMap::from([(u64::from(inode), made)]));
     }
+}
+
+#[test]
+fn more_subscribers_than_the_kernel_has_bits_for_see_exactly_their_own() {
+    begin!();
+    let agent = Agent::start(&["--history-size", "off"]);
+    let arenas: Vec<Netns> = (0..70).map(|_| Netns::new()).collect();
+    let inodes: Vec<String> = arenas.iter().map(|netns| netns.inode.to_string()).collect();
+    let arguments: Vec<Vec<&str>> =
+        inodes.iter().map(|inode| vec!["--netns", inode, "--kind", "close"]).collect();
+    let observers = agent.observe_each(&arguments);
+    let status = agent.status();
+    let subscribers = status["subscribers"].as_array().unwrap();
+    let of = |where_to: &str| {
+        let runs = |one: &&serde_json::Value| {
+            one[where_to].as_array().is_some_and(|parts| parts.iter().any(|part| part == "netns"))
+        };
+        subscribers.iter().filter(runs).count()
+    };
+    assert_eq!((of("inKernel"), of("inUserSpace")), (31, 39), "{status}");
+    for (count, netns) in arenas.iter().enumerate() {
+        netns.enter(|| {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            for _ in 0..=count % 3 {
+                let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+                let (mut server, _) = listener.accept().unwrap();
+                drop(client);
+                assert_eq!(server.read(&mut [0; 1]).unwrap(), 0);
+            }
+        });
+    }
+    Observer::settle();
+    for (count, (observer, netns)) in observers.into_iter().zip(&arenas).enumerate() {
+        let seen = closes(&observer.stop_now());
+        assert_eq!(
+            seen,
+            BTreeMap::from([(u64::from(netns.inode), 2 * (count % 3 + 1))]),
+            "subscriber {count}"
+        );
+    }
+}
+
+#[test]
+fn what_the_kernel_counts_of_programs_is_told_while_it_counts_and_absent_otherwise() {
+    begin!();
+    let switch = "/proc/sys/kernel/bpf_stats_enabled";
+    let before = std::fs::read_to_string(switch).unwrap();
+    let agent = Agent::start(&["--history-size", "off"]);
+    let mut arena = Arena::new(None);
+    let observer = agent.observe(&["--netns", &arena.netns.inode.to_string()]);
+    let state = |agent: &Agent| {
+        let programs = agent.status()["programs"].as_array().unwrap().clone();
+        programs.into_iter().find(|one| one["program"] == "set_state").unwrap()
+    };
+    std::fs::write(switch, "0").unwrap();
+    arena.storm(10);
+    let off = state(&agent);
+    std::fs::write(switch, "1").unwrap();
+    arena.storm(10);
+    let on = state(&agent);
+    let told = until(PATIENCE, || (agent.metric("sockeye_program_runs_total") >= 100.0).then_some(()));
+    std::fs::write(switch, before).unwrap();
+    assert!(off["runCount"].is_null() && off["runTime"].is_null(), "{off}");
+    // Ten connections of two sockets with five changes each; protobuf's JSON has 64-bit numbers as text.
+    let runs: u64 = on["runCount"].as_str().unwrap().parse().unwrap();
+    assert!(runs >= 100 && on["runTime"].is_string(), "{on}");
+    assert!(told.is_some(), "the metrics lack it");
+    observer.stop();
 }
 
 #[test]

@@ -91,6 +91,28 @@ fn the_kernels_verdict_alone_decides_where_it_is_exact_and_of_the_filter_in_forc
 }
 
 #[test]
+fn more_subscribers_than_the_kernel_has_bits_for_get_each_exactly_its_own() {
+    let mut bed = Bed::new(MadeUp::default(), HISTORY);
+    let netns = |inode| v1::Filter { netns: vec![inode], ..v1::Filter::default() };
+    let queues: Vec<_> =
+        (1..=70_u32).map(|number| bed.add(number.into(), wish(&[netns(number)], &[]))).collect();
+    let of = |number: u32| Event { netns: Some(number), ..event(10, number.into()) };
+    for number in (1..=71).rev() {
+        // The kernel's verdict: the subscriptions' bits of this namespace.
+        let sets = &bed.compiled.netns;
+        let verdict = sets.iter().find(|(inode, _)| *inode == number).map_or(0, |(_, set)| *set);
+        let routing = Routing { compiled: &bed.compiled, verdict, is_current: true };
+        assert!(bed.exchange.record(&mut of(number), &routing).is_continue());
+    }
+    for (number, queue) in (1..).zip(&queues) {
+        assert_eq!(taken(queue), [number]);
+    }
+    let sharing = bed.exchange.subscriptions.iter().filter(|one| one.shares).count();
+    // A bit and its guard each, and the last two of the 64 for everybody else.
+    assert_eq!(sharing, 70 - 31);
+}
+
+#[test]
 fn a_pods_events_wait_for_its_name_and_keep_their_order() {
     let mut names = MadeUp::default();
     names.pending.insert(10);
@@ -212,4 +234,18 @@ fn events_that_nobody_wants_are_not_kept() {
     let mut bed = Bed::new(MadeUp::default(), HISTORY);
     bed.happens(event(10, 1));
     assert_eq!((bed.exchange.history.len(), bed.exchange.seq), (0, 0));
+}
+
+#[test]
+fn the_unspecified_address_is_in_no_prefix_but_itself_on_either_side() {
+    let mut bed = Bed::new(MadeUp::default(), HISTORY);
+    let cidrs = |cidr: &str| v1::Filter { cidrs: vec![cidr.to_owned()], ..v1::Filter::default() };
+    let all = bed.add(1, wish(&[cidrs("0.0.0.0/0")], &[]));
+    let none = bed.add(2, wish(&[cidrs("0.0.0.0")], &[]));
+    let here = "0.0.0.0".parse().ok();
+    bed.happens(event(10, 1));
+    bed.happens(Event { local: here, remote: None, ..event(10, 2) });
+    bed.happens(Event { local: None, remote: None, ..event(10, 3) });
+    assert_eq!(taken(&all), [1]);
+    assert_eq!(taken(&none), [2, 3]);
 }
