@@ -28,6 +28,7 @@ mod thread;
 mod waiting;
 pub mod wish;
 
+pub use exchange::Exchange;
 pub use named::Named;
 pub use naming::Naming;
 pub use queue::{Batch, End, Item, Overflow, Queue};

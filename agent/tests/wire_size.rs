@@ -15,7 +15,7 @@ use proto::{
 #[path = "../examples/pipeline/sample.rs"]
 mod sample;
 
-use sample::Mix;
+use sample::{FIRST_CGROUP, Mix};
 
 const CONTEXT: Context =
     Context { wall_offset_ns: 1_700_000_000_000_000_000, host_netns: Some(4_026_531_840), root_cgroup: 1 };
@@ -49,7 +49,8 @@ fn bytes_per_event(encoding: Encoding, mix: Mix) -> f64 {
                 finish(&mut encoder);
             }
         }
-        encoder.push(&event, Some(&identities[record.pod]));
+        let pod = event.cgroup_id.expect("the sample's sockets have cgroups") - FIRST_CGROUP;
+        encoder.push(&event, Some(&identities[pod as usize]));
     }
     finish(&mut encoder);
     total as f64 / events as f64

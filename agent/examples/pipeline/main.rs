@@ -1,23 +1,26 @@
 //! How many events a second one core takes from the bytes in the ring to events at the client, without kernel and
-//! network: `cargo xtask bench pipeline`. One thread does it all.
+//! network, and what the look-up of names takes of it: `cargo xtask bench pipeline`. One thread does it all.
 //!
 //! ```text
-//! compact   decode -> compact encoder -> prost -> events shown one by one
-//! readable  decode -> readable encoder -> prost
-//! naive     decode -> prost structs, one message an event -> prost
+//! bed       decode -> name -> route -> the subscriber's queue, and the history
+//! compact   bed -> compact encoder -> prost -> events shown one by one
+//! readable  bed -> readable encoder -> prost
+//! naive     decode -> name -> prost structs, one message an event -> prost
 //! ```
 //!
-//! Each prints its median and its best round, by the thread's CPU time: what else runs does not count, but for what it
-//! does to caches. The stages are measured by leaving out those behind them.
+//! Prints a line for each, parts divided by tabs: what is sent, how far, bytes an event, and the nanoseconds an event
+//! of each round by the thread's CPU time: what else runs does not count, but for what it does to caches. Each round
+//! has all of them in turn. The stages are measured by leaving out those behind them.
 
+mod bed;
+mod lookup;
 mod sample;
 
-use std::{hint::black_box, ops::Range, process::ExitCode, sync::Arc};
+use std::{hint::black_box, ops::Range, process::ExitCode};
 
 use agent::{
-    decode::{Context, decode},
-    event::Event,
-    identity::Identity,
+    decode::decode,
+    hub::Naming as _,
     wire::{Encoder, Origin, convert::convert},
 };
 use bytes::BytesMut;
@@ -28,35 +31,56 @@ use proto::{
     v1::{self, Encoding, ObserveResponse, observe_response::Payload},
 };
 
+use bed::{BATCH, Bed, CONTEXT};
 use rustix::time::{ClockId, clock_gettime};
 use sample::Mix;
 
-const CONTEXT: Context =
-    Context { wall_offset_ns: 1_700_000_000_000_000_000, host_netns: Some(4_026_531_840), root_cgroup: 1 };
-
-/// Events in a batch: 20,000 a second, 50 ms.
-const BATCH: usize = 1000;
-
 const CONNECTIONS: u64 = 10_000;
 
+/// Rounds of everything; one more comes before them and does not count.
 const ROUNDS: usize = 15;
 
 /// How far an event goes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     Decoded,
+    Queued,
     Encoded,
     Received,
     Shown,
 }
 
+/// A way, and its name on the page.
+#[derive(Clone, Copy)]
+enum Way {
+    Ours(Encoding, Stage),
+    Naive,
+}
+
+const WAYS: [(&str, Way); 8] = [
+    ("naive: prost structs at the client", Way::Naive),
+    ("decoded from the ring", Way::Ours(Encoding::Compact, Stage::Decoded)),
+    ("named, routed, queued, kept", Way::Ours(Encoding::Compact, Stage::Queued)),
+    ("readable: encoded", Way::Ours(Encoding::Readable, Stage::Encoded)),
+    ("readable: prost structs at the client", Way::Ours(Encoding::Readable, Stage::Received)),
+    ("compact: encoded", Way::Ours(Encoding::Compact, Stage::Encoded)),
+    ("compact: prost structs at the client", Way::Ours(Encoding::Compact, Stage::Received)),
+    ("compact: events shown at the client", Way::Ours(Encoding::Compact, Stage::Shown)),
+];
+
+/// What a round did.
+#[derive(Clone, Copy, Default)]
+struct Done {
+    events: usize,
+    bytes: usize,
+}
+
 struct Pipeline {
     /// The records, one behind the other as in the ring.
     ring: Vec<u8>,
-    /// Where each is, and whose.
-    records: Vec<(Range<usize>, usize)>,
-    identities: Vec<Arc<Identity>>,
+    records: Vec<Range<usize>>,
     origin: Origin,
+    mix: Mix,
 }
 
 impl Pipeline {
@@ -64,56 +88,60 @@ impl Pipeline {
         let mut ring = Vec::new();
         let mut records = Vec::new();
         for record in sample::records(CONNECTIONS, mix) {
-            records.push((ring.len()..ring.len() + record.bytes.len(), record.pod));
+            records.push(ring.len()..ring.len() + record.bytes.len());
             ring.extend_from_slice(&record.bytes);
         }
         let origin = Origin { node_name: "worker-1".into(), cluster: "production".into() };
-        Self { ring, records, identities: sample::identities(), origin }
+        Self { ring, records, origin, mix }
     }
 
-    fn event(&self, place: &Range<usize>) -> Option<Event> {
-        decode(&self.ring[place.clone()], &CONTEXT).ok().map(|decoded| decoded.event)
-    }
-
-    /// Returns messages and bytes.
-    fn encoded(&self, encoding: Encoding, last: Stage) -> (usize, usize) {
+    fn ours(&self, bed: &mut Bed, encoding: Encoding, last: Stage) -> Done {
+        let mut done = Done::default();
+        if last == Stage::Decoded {
+            for place in &self.records {
+                let decoded = decode(&self.ring[place.clone()], &CONTEXT);
+                done.events += black_box(&decoded).map_or(0, |decoded| kinds(decoded.event.kinds.0));
+            }
+            return done;
+        }
         let mut encoder = Encoder::new(encoding, &Mask::default(), self.origin.clone());
         let mut decoder = Decoder::new();
         let mut bytes = BytesMut::new();
-        let (mut events, mut length) = (0, 0);
-        let mut finish = |encoder: &mut Encoder| {
-            events += encoder.events();
-            bytes.clear();
-            encoder.finish(CONTEXT.wall_offset_ns.unsigned_abs(), &[7; 16], &mut bytes);
-            length += bytes.len();
-            if last >= Stage::Received {
-                receive(&bytes, &mut decoder, last);
+        for records in self.records.chunks(BATCH) {
+            for place in records {
+                bed.take_in(&self.ring[place.clone()]);
             }
-        };
-        let mut decoded = 0;
-        for (place, pod) in &self.records {
-            let Some(event) = self.event(place) else { continue };
-            if last == Stage::Decoded {
-                decoded += black_box(&event).kinds.0.count_ones() as usize;
+            let items = bed.take_out();
+            if last == Stage::Queued {
+                done.events += black_box(items).iter().map(|item| kinds(item.event.kinds.0)).sum::<usize>();
                 continue;
             }
-            encoder.push(&event, self.identities.get(*pod));
-            if encoder.events() >= BATCH {
-                finish(&mut encoder);
+            let mut finish = |encoder: &mut Encoder| {
+                done.events += encoder.events();
+                bytes.clear();
+                encoder.finish(CONTEXT.wall_offset_ns.unsigned_abs(), &[7; 16], &mut bytes);
+                done.bytes += bytes.len();
+                if last >= Stage::Received {
+                    receive(&bytes, &mut decoder, last);
+                }
+            };
+            for item in items {
+                if !encoder.has_room() {
+                    finish(&mut encoder);
+                }
+                encoder.push(&item.event, Some(&item.local));
             }
-        }
-        if encoder.events() > 0 {
             finish(&mut encoder);
         }
-        (events + decoded, length)
+        done
     }
 
-    fn naive(&self) -> (usize, usize) {
-        let (mut events, mut length) = (0, 0);
-        for (place, pod) in &self.records {
-            let Some(event) = self.event(place) else { continue };
-            let local = self.identities.get(*pod).map(Arc::as_ref);
-            for message in convert(&event, local, &self.origin) {
+    fn naive(&self, bed: &mut Bed) -> Done {
+        let mut done = Done::default();
+        for place in &self.records {
+            let Ok(decoded) = decode(&self.ring[place.clone()], &CONTEXT) else { continue };
+            let local = bed.names().of(&decoded.event);
+            for message in convert(&decoded.event, Some(&local), &self.origin) {
                 let response = ObserveResponse {
                     node_name: self.origin.node_name.to_string(),
                     time: message.time,
@@ -123,13 +151,46 @@ impl Pipeline {
                     })),
                 };
                 let bytes = response.encode_to_vec();
-                events += 1;
-                length += bytes.len();
+                done.events += 1;
+                done.bytes += bytes.len();
                 black_box(ObserveResponse::decode(&*bytes).ok());
             }
         }
-        (events, length)
+        done
     }
+
+    fn round(&self, bed: &mut Bed, way: Way) -> Done {
+        match way {
+            Way::Ours(encoding, last) => self.ours(bed, encoding, last),
+            Way::Naive => self.naive(bed),
+        }
+    }
+
+    /// All ways in turn, so many times.
+    fn measure(&self) {
+        let mut bed = Bed::new(self.mix);
+        let mut times: [Vec<f64>; WAYS.len()] = Default::default();
+        let mut sizes = [0.0; WAYS.len()];
+        for round in 0..=ROUNDS {
+            for (index, (name, way)) in WAYS.into_iter().enumerate() {
+                let begin = cpu_ns();
+                let done = self.round(&mut bed, way);
+                let time = (cpu_ns() - begin) / done.events as f64;
+                assert!(done.events >= self.records.len(), "{name}: events are missing");
+                sizes[index] = done.bytes as f64 / done.events as f64;
+                if round > 0 {
+                    times[index].push(time);
+                }
+            }
+        }
+        for (((name, _), times), bytes) in WAYS.iter().zip(&times).zip(sizes) {
+            show(&format!("{:?}", self.mix), name, bytes, times);
+        }
+    }
+}
+
+fn kinds(kinds: u32) -> usize {
+    kinds.count_ones() as usize
 }
 
 fn receive(bytes: &[u8], decoder: &mut Decoder, last: Stage) {
@@ -138,7 +199,7 @@ fn receive(bytes: &[u8], decoder: &mut Decoder, last: Stage) {
             let shown = decoder.visit(batch, |event| {
                 black_box(event);
             });
-            black_box(shown.is_ok());
+            assert!(shown.is_ok(), "the encoder keeps to the rules");
         }
         payload => {
             black_box(payload);
@@ -152,43 +213,15 @@ fn cpu_ns() -> f64 {
     time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }
 
-/// Prints nanoseconds and bytes an event; returns the best.
-fn measure(name: &str, mut round: impl FnMut() -> (usize, usize)) -> f64 {
-    round();
-    let mut times = Vec::new();
-    let mut bytes = 0.0;
-    for _ in 0..ROUNDS {
-        let start = cpu_ns();
-        let (events, length) = round();
-        times.push((cpu_ns() - start) / events as f64);
-        bytes = length as f64 / events as f64;
-    }
-    times.sort_by(f64::total_cmp);
-    let (best, median) = (times[0], times[times.len() / 2]);
-    println!(
-        "{name:<42} {median:7.0} ns/event {:6.2} M/s   best {best:5.0} ns {:6.2} M/s {bytes:7.1} bytes",
-        1e3 / median,
-        1e3 / best
-    );
-    best
+fn show(what: &str, name: &str, bytes: f64, times: &[f64]) {
+    let times: Vec<String> = times.iter().map(|time| format!("{time:.2}")).collect();
+    println!("{what}\t{name}\t{bytes:.1}\t{}", times.join(" "));
 }
 
 fn main() -> ExitCode {
     for mix in Mix::ALL {
-        println!("{mix:?}:");
-        let pipeline = Pipeline::new(mix);
-        let naive = measure("  naive: to prost structs at the client", || pipeline.naive());
-        for (name, encoding, last) in [
-            ("  decoded from the ring", Encoding::Compact, Stage::Decoded),
-            ("  readable: encoded", Encoding::Readable, Stage::Encoded),
-            ("  readable: to prost structs at the client", Encoding::Readable, Stage::Received),
-            ("  compact: encoded", Encoding::Compact, Stage::Encoded),
-            ("  compact: to prost structs at the client", Encoding::Compact, Stage::Received),
-            ("  compact: to events shown at the client", Encoding::Compact, Stage::Shown),
-        ] {
-            let best = measure(name, || pipeline.encoded(encoding, last));
-            println!("{:>42} {:6.1}x naive", "", naive / best);
-        }
+        Pipeline::new(mix).measure();
     }
+    lookup::measure();
     ExitCode::SUCCESS
 }

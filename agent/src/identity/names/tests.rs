@@ -1,7 +1,5 @@
 //! Names on made-up machines: a folder for `/proc`, a channel for the API server.
 
-mod bench;
-
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::{Names, Places};
