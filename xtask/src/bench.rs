@@ -8,6 +8,7 @@
 //! accounting  time in the kernel, by its own account
 //! start       start, and what older sockets add
 //! quiet       idle tools, and the first event after silence
+//! agent       the agent beside the engine alone: a page of its own
 //! pipeline    events a second from ring to client, without kernel
 //! figures     medians and intervals           (pure)
 //! targets     wanted and measured             (pure)
@@ -17,6 +18,7 @@
 //! The rule of all of them: nothing is compared with a figure of another run.
 
 mod accounting;
+mod agent;
 mod child;
 mod figures;
 mod floor;
@@ -66,12 +68,19 @@ const TRACEFS: &str = "/sys/kernel/tracing";
 pub struct Arguments {
     #[command(subcommand)]
     role: Option<Role>,
-    /// Fewer and shorter rounds; nothing is written but to the terminal
-    #[arg(long)]
-    quick: bool,
+    #[command(flatten)]
+    options: Options,
     /// Only these parts
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     only: Vec<Part>,
+}
+
+/// What every page takes.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Fewer and shorter rounds; nothing is written but to the terminal
+    #[arg(long)]
+    quick: bool,
     /// Blocks of rounds, instead of 40 (with --quick 5)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     blocks: Option<u32>,
@@ -101,51 +110,79 @@ enum Part {
     Slowdown,
 }
 
+/// A run.
+struct Run {
+    plan: Plan,
+    seed: u64,
+    date: String,
+}
+
+impl Options {
+    /// The binary to measure.
+    fn sockeye(&self) -> Result<PathBuf> {
+        match &self.sockeye {
+            Some(path) => {
+                path.canonicalize().with_context(|| format!("--sockeye: no file {}", path.display()))
+            }
+            None => build::sockeye(),
+        }
+    }
+
+    /// Says how it can be repeated, and whether that is worth it.
+    fn begin(&self) -> Result<Run> {
+        let mut plan = if self.quick { Plan::QUICK } else { Plan::FULL };
+        if let Some(blocks) = self.blocks {
+            plan.blocks = blocks;
+        }
+        let seed = self.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
+        eprintln!("order: --seed {seed}");
+        if let Some(load) = machine::load().filter(|&load| load > QUIET_LOAD) {
+            eprintln!(
+                "attention: this machine is busy (load average {load}); figures by the clock will be off"
+            );
+        }
+        Ok(Run { plan, seed, date: machine::date()? })
+    }
+
+    /// Prints a page, and writes it where it belongs if it is a whole one.
+    fn publish(&self, page: &str, name: &str, all: bool) -> Result<()> {
+        print!("{page}");
+        let path = match &self.page {
+            Some(path) => path.clone(),
+            None if self.quick || !all => return Ok(()),
+            None => workspace::root().join("docs/benchmarks").join(format!("{name}.md")),
+        };
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        }
+        fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))?;
+        // By sudo, but in the user's work tree. A page that stays root's is a nuisance, not a failure.
+        if let Ok(root) = workspace::root().metadata() {
+            let _ = chown(&path, Some(root.uid()), Some(root.gid()));
+        }
+        eprintln!("written: {}", path.display());
+        Ok(())
+    }
+}
+
 pub fn main(arguments: &Arguments) -> Result<ExitCode> {
     if let Some(role) = &arguments.role {
-        role.run()?;
-        return Ok(ExitCode::SUCCESS);
+        return role.run();
     }
-    let sockeye = match &arguments.sockeye {
-        Some(path) => {
-            path.canonicalize().with_context(|| format!("--sockeye: no file {}", path.display()))?
-        }
-        None => build::sockeye()?,
-    };
-    if !process::is_root() {
-        return become_root(&sockeye);
+    let options = &arguments.options;
+    let sockeye = options.sockeye()?;
+    if let Some(code) = become_root(&[("--sockeye", &sockeye)])? {
+        return Ok(code);
     }
-    let mut plan = if arguments.quick { Plan::QUICK } else { Plan::FULL };
-    if let Some(blocks) = arguments.blocks {
-        plan.blocks = blocks;
-    }
-    let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
-    eprintln!("order: --seed {seed}");
-    if let Some(load) = machine::load().filter(|&load| load > QUIET_LOAD) {
-        eprintln!("attention: this machine is busy (load average {load}); figures by the clock will be off");
-    }
-    let date = machine::date()?;
-    let page = measure(&sockeye, &plan, arguments, &date, seed)?;
-    print!("{page}");
-    let path = match &arguments.page {
-        Some(path) => path.clone(),
-        None if arguments.quick || !arguments.only.is_empty() => return Ok(ExitCode::SUCCESS),
-        None => workspace::root().join("docs/benchmarks").join(format!("{date}.md")),
-    };
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    }
-    fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))?;
-    // By sudo, but in the user's work tree. A page that stays root's is a nuisance, not a failure.
-    if let Ok(root) = workspace::root().metadata() {
-        let _ = chown(&path, Some(root.uid()), Some(root.gid()));
-    }
-    eprintln!("written: {}", path.display());
+    let run = options.begin()?;
+    let page = measure(&sockeye, arguments, &run)?;
+    options.publish(&page, &run.date, arguments.only.is_empty())?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn measure(sockeye: &Path, plan: &Plan, arguments: &Arguments, date: &str, seed: u64) -> Result<String> {
-    let mut random = fastrand::Rng::with_seed(seed);
+fn measure(sockeye: &Path, arguments: &Arguments, run: &Run) -> Result<String> {
+    let plan = &run.plan;
+    let mut random = fastrand::Rng::with_seed(run.seed);
     let types = Btf::from_sys_fs().context("cannot read the kernel's types")?;
     show_tracepoints()?;
     let (tools, absent) = tool::available(sockeye);
@@ -156,7 +193,7 @@ fn measure(sockeye: &Path, plan: &Plan, arguments: &Arguments, date: &str, seed:
         bail!("sockeye does not run here, so there is nothing to compare");
     }
     let wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
-    let mut machine = Machine::look(sockeye);
+    let mut machine = Machine::look(sockeye, true);
     let mut results = Results::default();
     // Those without load first: after it, tens of thousands of sockets stay in TIME_WAIT for a minute, and a
     // snapshot walks over them.
@@ -174,20 +211,27 @@ fn measure(sockeye: &Path, plan: &Plan, arguments: &Arguments, date: &str, seed:
         results.passes = accounting::measure(&tools, plan, &types, &mut random)?;
     }
     if wanted(Part::Slowdown) {
-        results.slowdown = Some(slowdown::measure(&tools, plan, &types, &mut random)?);
+        results.slowdown =
+            Some(slowdown::measure(&tools, plan, &types, &mut random, slowdown::Setting::default())?);
     }
     machine.end();
-    Ok(results.page(date, plan, &machine, &tools, &absent))
+    Ok(results.page(&run.date, plan, &machine, &tools, &absent))
 }
 
-/// The same command once more, as root; built already, as the user.
-fn become_root(sockeye: &Path) -> Result<ExitCode> {
+/// The same command once more, as root, if this process is not; with what was built already, as the user.
+fn become_root(built: &[(&str, &PathBuf)]) -> Result<Option<ExitCode>> {
+    if process::is_root() {
+        return Ok(None);
+    }
     let Some(sudo) = process::find("sudo") else {
         bail!("the benchmark loads programs into the kernel, which takes root, and there is no sudo");
     };
     let own = std::env::current_exe().context("cannot find the running program")?;
     let mut command = Command::new(sudo);
-    command.arg(own).args(std::env::args_os().skip(1)).arg("--sockeye").arg(sockeye);
+    command.arg(own).args(std::env::args_os().skip(1));
+    for (name, path) in built {
+        command.arg(name).arg(path);
+    }
     let error = command.exec();
     Err(error).context("cannot run sudo")
 }

@@ -75,12 +75,12 @@ fn pass(tool: &Tool, connections: u32, types: &Btf) -> Result<Pass> {
     // Before: what the programs did while the tool started, and if others had the statistics on.
     let (floor_before, before) = (costs(&floor_id), costs(&ids));
     let statistics = enable_stats(Stats::RunTime).context("cannot switch the statistics of programs on")?;
-    child::load(connections)?;
+    child::load(connections, None)?;
     drop(statistics);
     let (floor_after, after) = (costs(&floor_id), costs(&ids));
     sleep(Duration::from_millis(50));
     let memory = observe::memory(running.id())?;
-    let lost = running.stop()?;
+    let lost = running.stop()?.lost;
     let [floor] = &difference(&floor_before, &floor_after)[..] else {
         anyhow::bail!("the no-op program did not run");
     };

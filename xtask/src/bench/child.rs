@@ -1,9 +1,11 @@
 //! What runs in child processes: the load and the sockets that are only held. Both ends are on this machine.
 
 use std::{
+    fs,
     io::{Read as _, Write as _, stdin, stdout},
     net::{Ipv4Addr, TcpListener, TcpStream},
-    process::{Child, Command, Stdio},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitCode, Stdio},
     time::{Duration, Instant},
 };
 
@@ -25,6 +27,8 @@ const CPU: usize = 0;
 /// What xtask runs itself for, and what is measured apart from the others.
 #[derive(clap::Subcommand)]
 pub enum Role {
+    /// The agent: its cost beside the engine's, its pipeline, its memory; writes docs/benchmarks/<date>-agent.md
+    Agent(super::agent::Arguments),
     /// Events a second on one core from the ring's bytes to the client, without kernel and network
     Pipeline,
     /// Make connections, one after the other, and print what they cost
@@ -32,6 +36,8 @@ pub enum Role {
     Load {
         #[arg(long)]
         connections: u32,
+        #[arg(long)]
+        cgroup: Option<PathBuf>,
     },
     /// Hold connections until standard input ends
     #[command(hide = true)]
@@ -42,12 +48,14 @@ pub enum Role {
 }
 
 impl Role {
-    pub fn run(&self) -> Result<()> {
+    pub fn run(&self) -> Result<ExitCode> {
         match self {
+            Self::Agent(arguments) => return super::agent::run(arguments),
             Self::Pipeline => super::pipeline::run(),
-            Self::Load { connections } => generate(*connections),
+            Self::Load { connections, cgroup } => generate(*connections, cgroup.as_deref()),
             Self::Hold { sockets } => keep(*sockets),
-        }
+        }?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 
@@ -59,9 +67,12 @@ pub struct Load {
     pub cpu_us: f64,
 }
 
-/// Makes connections in a child process.
-pub fn load(connections: u32) -> Result<Load> {
+/// Makes connections in a child process, which may be in a cgroup (of version 2, by its folder).
+pub fn load(connections: u32, cgroup: Option<&Path>) -> Result<Load> {
     let mut child = own(&["load", "--connections", &connections.to_string()]);
+    if let Some(cgroup) = cgroup {
+        child.arg("--cgroup").arg(cgroup);
+    }
     child.stdin(Stdio::null());
     let output = child.output().context("cannot start the load")?;
     if !output.status.success() {
@@ -78,7 +89,12 @@ fn parse(text: &str) -> Option<Load> {
 }
 
 /// Connect, accept, one byte there, one back, close: the connecting side first.
-fn generate(connections: u32) -> Result<()> {
+fn generate(connections: u32, cgroup: Option<&Path>) -> Result<()> {
+    if let Some(cgroup) = cgroup {
+        // 0 is who writes.
+        fs::write(cgroup.join("cgroup.procs"), "0")
+            .with_context(|| format!("cannot go into the cgroup {}", cgroup.display()))?;
+    }
     let mut cpus = CpuSet::new();
     cpus.set(CPU);
     sched_setaffinity(None, &cpus).context("cannot stay on one CPU")?;

@@ -11,7 +11,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    pub fn look(sockeye: &Path) -> Self {
+    /// `peers`: what is compared with are others' tools.
+    pub fn look(sockeye: &Path, peers: bool) -> Self {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let mut facts = vec![
             ("kernel", kernel()),
@@ -21,10 +22,12 @@ impl Machine {
             ("preemption", preemption()),
             ("mitigations", mitigations()),
             ("load average before", load_average()),
-            ("compared with", packages()),
             ("commit", commit()),
             ("binary", binary(sockeye)),
         ];
+        if peers {
+            facts.insert(facts.len() - 2, ("compared with", packages()));
+        }
         if fs::read_to_string("/proc/sys/kernel/bpf_stats_enabled").is_ok_and(|text| text.trim() != "0") {
             facts.push(("attention", "kernel.bpf_stats_enabled is on: every program is slower".to_owned()));
         }

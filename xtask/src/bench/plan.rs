@@ -21,6 +21,8 @@ pub struct Plan {
     pub groups: u32,
     /// Older sockets.
     pub sockets: u32,
+    /// Connections in which the agent's memory is to stay what it is, with state changes some 14 events each.
+    pub agent_connections: u32,
 }
 
 impl Plan {
@@ -35,6 +37,7 @@ impl Plan {
         idle_seconds: 10,
         groups: 6,
         sockets: 10_000,
+        agent_connections: 720_000,
     };
 
     /// A look in between: two minutes.
@@ -48,5 +51,6 @@ impl Plan {
         idle_seconds: 5,
         groups: 2,
         sockets: 10_000,
+        agent_connections: 72_000,
     };
 }

@@ -17,6 +17,9 @@ use super::{
 
 const MIB: f64 = 1024.0 * 1024.0;
 
+/// How the tools of this page run.
+const FREE: &str = "the tool free to go elsewhere and writing to /dev/null";
+
 /// What was measured; what was left out is empty.
 #[derive(Default)]
 pub struct Results {
@@ -61,15 +64,15 @@ impl Results {
         tools: &[Tool],
         absent: &[Absent],
     ) -> String {
-        let mut page = format!("# Benchmark of {date}\n\n");
-        page.push_str("By `cargo xtask bench`. Ratios compare rounds of one run; absolute figures are this machine's.\n");
+        let mut head = "By `cargo xtask bench`. Ratios compare rounds of one run; absolute figures are this machine's.\n"
+            .to_owned();
         for tool in absent {
-            let _ = writeln!(page, "\nLeft out, for it does not run here: {} ({}).", tool.name, tool.why);
+            let _ = writeln!(head, "\nLeft out, for it does not run here: {} ({}).", tool.name, tool.why);
         }
         let sections = [
-            ("Targets", Some(targets::verdict(self))),
+            ("Targets", Some(targets::verdict(&targets::targets(self), &targets::REASONS))),
             ("Machine", Some(facts(machine))),
-            ("Connections slowed", self.slowdown.as_ref().map(|slowdown| self.slowed(slowdown, plan))),
+            ("Connections slowed", self.slowdown.as_ref().map(|slowdown| slowed(slowdown, plan, FREE))),
             ("In the kernel", (!self.passes.is_empty()).then(|| self.in_kernel(tools, plan))),
             ("Start", (!self.starts.is_empty()).then(|| self.started(tools, plan))),
             ("Snapshot", self.snapshot.as_ref().map(|snapshot| older_sockets(snapshot, plan))),
@@ -79,55 +82,7 @@ impl Results {
             ),
             ("Memory after the load", (!self.passes.is_empty()).then(|| self.memory(tools))),
         ];
-        for (title, text) in sections {
-            if let Some(text) = text {
-                let _ = write!(page, "\n## {title}\n\n{text}");
-            }
-        }
-        page
-    }
-
-    fn slowed(&self, slowdown: &Slowdown, plan: &Plan) -> String {
-        let mut table = Table::new(&[
-            "tool",
-            "median [95 %]",
-            "p10 [95 %]",
-            "load's CPU [95 %]",
-            "µs/connection",
-            "own CPU, µs/connection [95 %]",
-        ]);
-        for rounds in &slowdown.rounds {
-            table.row([
-                rounds.name.to_owned(),
-                estimate(slowdown.wall(rounds), 3),
-                estimate(slowdown.wall_p10(rounds), 3),
-                estimate(slowdown.cpu(rounds), 3),
-                format!("{:.1}", rounds.wall_us()),
-                estimate(rounds.tool_cpu(), 2),
-            ]);
-        }
-        let mut text = format!(
-            "Connect, accept, one byte each way, close, on loopback: both ends in one thread on CPU 0, the tool free \
-             to go elsewhere and writing to /dev/null. {} shuffled blocks of rounds of {} connections; each round \
-             divided by the untraced round of its block (a connection untraced: {} µs). `{}` shows what is noise; `{}` \
-             is attached and returns. The load's CPU leaves out what other processes did meanwhile.\n\n{table}",
-            plan.blocks,
-            plan.connections,
-            estimate(slowdown.base_us(), 1),
-            slowdown::AGAIN,
-            slowdown::FLOOR,
-        );
-        for rounds in &slowdown.rounds {
-            if let Some(words) = rounds.lost.first() {
-                let _ = writeln!(
-                    text,
-                    "\n{} lost events in {} rounds: `{words}`",
-                    rounds.name,
-                    rounds.lost.len()
-                );
-            }
-        }
-        text
+        whole(&format!("Benchmark of {date}"), &head, &sections)
     }
 
     fn in_kernel(&self, tools: &[Tool], plan: &Plan) -> String {
@@ -253,7 +208,58 @@ impl Pairs {
     }
 }
 
-fn facts(machine: &Machine) -> String {
+/// A page: its title, what stands above everything, and the sections that there are.
+pub fn whole(title: &str, head: &str, sections: &[(&str, Option<String>)]) -> String {
+    let mut page = format!("# {title}\n\n{head}");
+    for (title, text) in sections {
+        if let Some(text) = text {
+            let _ = write!(page, "\n## {title}\n\n{text}");
+        }
+    }
+    page
+}
+
+/// What connections and tools cost; `tools` says how these run.
+pub fn slowed(slowdown: &Slowdown, plan: &Plan, tools: &str) -> String {
+    let mut table = Table::new(&[
+        "tool",
+        "median [95 %]",
+        "p10 [95 %]",
+        "load's CPU [95 %]",
+        "µs/connection",
+        "own CPU, µs/connection [95 %]",
+    ]);
+    for rounds in &slowdown.rounds {
+        table.row([
+            rounds.name.to_owned(),
+            estimate(slowdown.wall(rounds), 3),
+            estimate(slowdown.wall_p10(rounds), 3),
+            estimate(slowdown.cpu(rounds), 3),
+            format!("{:.1}", rounds.wall_us()),
+            estimate(rounds.tool_cpu(), 2),
+        ]);
+    }
+    let mut text = format!(
+        "Connect, accept, one byte each way, close, on loopback: both ends in one thread on CPU 0, {tools}. {} shuffled blocks of rounds of {} connections; each round \
+         divided by the untraced round of its block (a connection untraced: {} µs). `{}` shows what is noise; `{}` \
+         is attached and returns. The load's CPU leaves out what other processes did meanwhile.\n\n{table}",
+        plan.blocks,
+        plan.connections,
+        estimate(slowdown.base_us(), 1),
+        slowdown::AGAIN,
+        slowdown::FLOOR,
+    );
+    for rounds in &slowdown.rounds {
+        if let Some(words) = rounds.lost.first() {
+            let _ =
+                writeln!(text, "\n{} lost events in {} rounds: `{words}`", rounds.name, rounds.lost.len());
+        }
+    }
+    text
+}
+
+/// What the machine is.
+pub fn facts(machine: &Machine) -> String {
     let mut table = Table::new(&["", ""]);
     for (name, value) in &machine.facts {
         table.row([(*name).to_owned(), value.clone()]);
@@ -283,7 +289,8 @@ fn older_sockets(snapshot: &Snapshot, plan: &Plan) -> String {
     )
 }
 
-fn estimate(estimate: Option<Estimate>, digits: usize) -> String {
+/// A figure with its interval.
+pub fn estimate(estimate: Option<Estimate>, digits: usize) -> String {
     estimate.map_or_else(dash, |estimate| format!("{estimate:.digits$}"))
 }
 

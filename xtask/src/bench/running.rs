@@ -1,10 +1,12 @@
 //! A tool while it runs: started, waited for until it sees events, stopped, asked what it lost.
 
+mod program;
+
 use std::{
-    fs::{self, File},
+    fs,
     os::fd::OwnedFd,
     path::PathBuf,
-    process::{Child, ExitStatus, Stdio},
+    process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     thread::sleep,
     time::{Duration, Instant},
@@ -14,16 +16,15 @@ use anyhow::{Context as _, Result, bail};
 use rustix::{
     event::{PollFd, PollFlags, poll},
     fs::inotify,
-    process::{Pid, Signal, kill_process},
     time::Timespec,
 };
 
+use self::program::{Program, STOPPED_WITHIN};
 use super::{observe, tool::Tool};
 use crate::workspace;
 
 /// A tool that is not ready by then never will be.
 const READY_WITHIN: Duration = Duration::from_secs(15);
-const STOPPED_WITHIN: Duration = Duration::from_secs(5);
 
 /// After the program is attached: a tool has still to open its rings and to go to sleep.
 const SETTLE: Duration = Duration::from_millis(50);
@@ -44,9 +45,21 @@ pub enum Output {
 /// A tool that runs. Killed when dropped.
 pub struct Running {
     tool: Tool,
-    child: Child,
+    program: Program,
+    beside: Option<Program>,
     folder: Folder,
     started: Instant,
+}
+
+/// What a tool says in the end.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Last {
+    /// Its first words about lost events.
+    pub lost: Option<String>,
+    /// How many events arrived, where it counts them.
+    pub received: Option<u64>,
+    /// How many of them were of pods with a name.
+    pub of_pods: Option<u64>,
 }
 
 /// How long a start took.
@@ -116,17 +129,26 @@ impl Running {
 
     fn spawn_in(tool: &Tool, output: Output, folder: Folder) -> Result<Self> {
         let mut command = tool.command(matches!(output, Output::Lines(_)));
-        if tool.is_ours() {
+        if tool.is_ours() && tool.beside().is_none() {
             command.arg("--ready-file").arg(folder.ready_file());
         }
-        let stderr = File::create(folder.stderr()).context("cannot make a file for a tool's stderr")?;
-        command.stdin(Stdio::null()).stderr(stderr).stdout(match output {
+        command.stdout(match output {
             Output::Nowhere => Stdio::null(),
             Output::Lines(file) => file.into(),
         });
         let started = Instant::now();
-        let child = command.spawn().with_context(|| format!("cannot start {}", tool.name))?;
-        Ok(Self { tool: tool.clone(), child, folder, started })
+        let program = Program::start(tool.name, &mut command, folder.0.join("stderr"))?;
+        let beside = tool.beside().map(|beside| {
+            let mut command = Command::new(&beside.program);
+            command
+                .args(&beside.arguments)
+                .arg("--ready-file")
+                .arg(folder.ready_file())
+                .stdout(Stdio::null());
+            let name = format!("who goes with {}", tool.name);
+            Program::start(&name, &mut command, folder.0.join("stderr-beside"))
+        });
+        Ok(Self { tool: tool.clone(), program, beside: beside.transpose()?, folder, started })
     }
 
     fn until(&mut self, mut is_there: impl FnMut(&Self) -> Result<bool>) -> Result<()> {
@@ -146,27 +168,13 @@ impl Running {
 
     /// An error with the tool's own words if it has ended.
     fn check(&mut self) -> Result<()> {
-        match self.child.try_wait().context("cannot ask for a child")? {
-            Some(status) => bail!("{} ended ({status}): {}", self.tool.name, self.last_words()),
-            None => Ok(()),
-        }
-    }
-
-    fn last_words(&self) -> String {
-        let text = self.stderr();
-        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        lines[lines.len().saturating_sub(2)..].join("; ")
-    }
-
-    fn stderr(&self) -> String {
-        // What cannot be read is not worth stopping for.
-        fs::read(self.folder.stderr())
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default()
+        // Who goes with a tool ends after it and for its sake.
+        self.program.check()?;
+        self.beside.as_mut().map_or(Ok(()), Program::check)
     }
 
     pub fn id(&self) -> u32 {
-        self.child.id()
+        self.program.id()
     }
 
     pub fn tool(&self) -> &Tool {
@@ -178,38 +186,35 @@ impl Running {
         self.started
     }
 
-    /// Stops the tool as Ctrl-C does. Returns its first words about lost events.
-    pub fn stop(mut self) -> Result<Option<String>> {
+    /// Stops the tool as Ctrl-C does, first of all who goes with it.
+    pub fn stop(mut self) -> Result<Last> {
         self.check()?;
-        let status = self.interrupt()?;
+        let mut ended = true;
+        if let Some(beside) = &mut self.beside {
+            ended = beside.interrupt()?.is_some();
+        }
+        ended &= self.program.interrupt()?.is_some();
         // A peer that takes its time is killed: what was measured is measured.
-        if status.is_none() && self.tool.is_ours() {
+        if !ended && self.tool.is_ours() {
             bail!("{} did not stop within {STOPPED_WITHIN:?}", self.tool.name);
         }
-        let words = self.stderr();
-        let lost = words.lines().find(|line| line.to_lowercase().contains("lost "));
-        Ok(lost.map(|line| line.trim().to_owned()))
-    }
-
-    fn interrupt(&mut self) -> Result<Option<ExitStatus>> {
-        // An error: it has ended by itself.
-        let _ = kill_process(Pid::from_child(&self.child), Signal::INT);
-        let asked = Instant::now();
-        while asked.elapsed() < STOPPED_WITHIN {
-            if let Some(status) = self.child.try_wait().context("cannot wait for a child")? {
-                return Ok(Some(status));
-            }
-            sleep(Duration::from_millis(2));
-        }
-        Ok(None)
+        let words = self.beside.as_ref().unwrap_or(&self.program).words();
+        Ok(Last::read(&words))
     }
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Both fail only if it is gone already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+impl Last {
+    fn read(words: &str) -> Self {
+        let lost = words.lines().find(|line| line.to_lowercase().contains("lost "));
+        // `received 80000 events, 79990 of them of pods`
+        let counts = words.lines().find_map(|line| line.strip_prefix("received "));
+        let mut counts =
+            counts.into_iter().flat_map(|counts| counts.split(' ')).filter_map(|word| word.parse().ok());
+        Self {
+            lost: lost.map(|line| line.trim().to_owned()),
+            received: counts.next(),
+            of_pods: counts.next(),
+        }
     }
 }
 
@@ -236,15 +241,25 @@ impl Folder {
     fn ready_file(&self) -> PathBuf {
         self.signals().join("ready")
     }
-
-    fn stderr(&self) -> PathBuf {
-        self.0.join("stderr")
-    }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
         // A folder that stays behind lies in cargo's target folder.
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Last;
+
+    #[test]
+    fn what_was_lost_and_what_arrived_is_read_from_the_last_words() {
+        let last = Last::read("lost 3 events\nreceived 80000 events, 79990 of them of pods\n");
+        let lost = Some("lost 3 events".to_owned());
+        assert_eq!(last, Last { lost, received: Some(80_000), of_pods: Some(79_990) });
+        assert_eq!(Last::read("received 7 events\n"), Last { received: Some(7), ..Last::default() });
+        assert_eq!(Last::read("something else\n"), Last::default());
     }
 }

@@ -3,7 +3,7 @@
 //! Rounds in shuffled blocks: in each block every tool has one round, and so has no tool, twice. A round is
 //! compared with the untraced round of its own block only, for the machine's speed drifts.
 
-use std::{thread::sleep, time::Duration};
+use std::{path::Path, thread::sleep, time::Duration};
 
 use anyhow::Result;
 use aya::Btf;
@@ -28,12 +28,23 @@ const WARM_UP: u32 = 20_000;
 /// A tool reads what is left and goes to sleep, before its CPU time is read.
 const DRAIN: Duration = Duration::from_millis(80);
 
+/// Where the load runs, and what comes before a tool's round.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Setting<'a> {
+    /// The load's cgroup.
+    pub cgroup: Option<&'a Path>,
+    /// Connections after which a tool has touched all the memory that it has for them: they do not count.
+    pub warm_up: u32,
+}
+
 /// All rounds of one tool, by block.
 pub struct Rounds {
     pub name: &'static str,
     loads: Vec<Load>,
     /// CPU time of the tool itself for one connection.
     tool_cpu_us: Vec<f64>,
+    /// Events that arrived for one connection, where that is counted.
+    events: Vec<f64>,
     /// What it said about lost events, and in how many rounds.
     pub lost: Vec<String>,
 }
@@ -48,6 +59,7 @@ pub struct Slowdown {
 struct Round {
     load: Load,
     tool_cpu_us: Option<f64>,
+    events: Option<f64>,
     lost: Option<String>,
 }
 
@@ -58,26 +70,39 @@ enum Subject<'tools> {
 }
 
 /// Runs all blocks.
-pub fn measure(tools: &[Tool], plan: &Plan, types: &Btf, random: &mut fastrand::Rng) -> Result<Slowdown> {
+pub fn measure(
+    tools: &[Tool],
+    plan: &Plan,
+    types: &Btf,
+    random: &mut fastrand::Rng,
+    setting: Setting<'_>,
+) -> Result<Slowdown> {
     // The first is what the others are compared with.
     let mut subjects =
         vec![("no tracer", Subject::Nothing), (AGAIN, Subject::Nothing), (FLOOR, Subject::Floor)];
     subjects.extend(tools.iter().map(|tool| (tool.name, Subject::Tool(tool))));
     let mut rounds: Vec<Rounds> = subjects
         .iter()
-        .map(|(name, _)| Rounds { name, loads: Vec::new(), tool_cpu_us: Vec::new(), lost: Vec::new() })
+        .map(|(name, _)| Rounds {
+            name,
+            loads: Vec::new(),
+            tool_cpu_us: Vec::new(),
+            events: Vec::new(),
+            lost: Vec::new(),
+        })
         .collect();
     let mut order: Vec<usize> = (0..subjects.len()).collect();
     let mut progress = Progress::new("slowdown", plan.blocks * order.len() as u32);
-    child::load(WARM_UP)?;
+    child::load(WARM_UP, setting.cgroup)?;
     for _ in 0..plan.blocks {
         random.shuffle(&mut order);
         for &index in &order {
             let (name, subject) = &subjects[index];
-            let round = progress.step(name, || round(subject, plan.connections, types))?;
+            let round = progress.step(name, || round(subject, plan.connections, types, setting))?;
             let rounds = &mut rounds[index];
             rounds.loads.push(round.load);
             rounds.tool_cpu_us.extend(round.tool_cpu_us);
+            rounds.events.extend(round.events);
             rounds.lost.extend(round.lost);
         }
     }
@@ -85,22 +110,29 @@ pub fn measure(tools: &[Tool], plan: &Plan, types: &Btf, random: &mut fastrand::
     Ok(Slowdown { base, rounds })
 }
 
-fn round(subject: &Subject<'_>, connections: u32, types: &Btf) -> Result<Round> {
-    let untouched = |load| Round { load, tool_cpu_us: None, lost: None };
+fn round(subject: &Subject<'_>, connections: u32, types: &Btf, setting: Setting<'_>) -> Result<Round> {
+    let Setting { cgroup, warm_up } = setting;
+    let untouched = |load| Round { load, tool_cpu_us: None, events: None, lost: None };
     match subject {
-        Subject::Nothing => Ok(untouched(child::load(connections)?)),
+        Subject::Nothing => Ok(untouched(child::load(connections, cgroup)?)),
         Subject::Floor => {
             let _floor = Floor::attach(types)?;
-            Ok(untouched(child::load(connections)?))
+            Ok(untouched(child::load(connections, cgroup)?))
         }
         Subject::Tool(tool) => {
             let running = Running::start(tool, Output::Nowhere)?;
+            if warm_up > 0 {
+                child::load(warm_up, cgroup)?;
+                sleep(DRAIN);
+            }
             let before = observe::cpu_ns(running.id())?;
-            let load = child::load(connections)?;
+            let load = child::load(connections, cgroup)?;
             sleep(DRAIN);
             let used = observe::cpu_ns(running.id())?.saturating_sub(before);
             let tool_cpu_us = used as f64 / 1e3 / f64::from(connections);
-            Ok(Round { load, tool_cpu_us: Some(tool_cpu_us), lost: running.stop()? })
+            let last = running.stop()?;
+            let events = last.received.map(|received| received as f64 / f64::from(connections + warm_up));
+            Ok(Round { load, tool_cpu_us: Some(tool_cpu_us), events, lost: last.lost })
         }
     }
 }
@@ -139,12 +171,24 @@ impl Slowdown {
     pub fn cpu_ratio(&self, peer: &str, ours: &str) -> Option<Estimate> {
         Estimate::median(&ratios(&self.of(peer)?.tool_cpu_us, &self.of(ours)?.tool_cpu_us))
     }
+
+    /// How much more CPU `name` uses for a connection than `base`, in the same block.
+    pub fn cpu_above(&self, name: &str, base: &str) -> Option<Estimate> {
+        let (name, base) = (&self.of(name)?.tool_cpu_us, &self.of(base)?.tool_cpu_us);
+        Estimate::median(&name.iter().zip(base).map(|(name, base)| name - base).collect::<Vec<_>>())
+    }
 }
 
 impl Rounds {
     /// CPU time that the tool uses for one connection.
     pub fn tool_cpu(&self) -> Option<Estimate> {
         Estimate::median(&self.tool_cpu_us)
+    }
+
+    /// Events that arrived for one connection: the fewest and the most of all rounds.
+    pub fn events(&self) -> Option<(f64, f64)> {
+        let fold = |pick: fn(f64, f64) -> f64| self.events.iter().copied().reduce(pick);
+        Some((fold(f64::min)?, fold(f64::max)?))
     }
 
     /// How long a connection took, at the median.
@@ -171,7 +215,13 @@ mod tests {
     }
 
     fn rounds(name: &'static str, walls: &[f64], tool_cpu_us: &[f64]) -> Rounds {
-        Rounds { name, loads: loads(walls), tool_cpu_us: tool_cpu_us.to_vec(), lost: Vec::new() }
+        Rounds {
+            name,
+            loads: loads(walls),
+            tool_cpu_us: tool_cpu_us.to_vec(),
+            events: Vec::new(),
+            lost: Vec::new(),
+        }
     }
 
     #[test]
@@ -194,5 +244,7 @@ mod tests {
         };
         assert_eq!(slowdown.cpu_ratio("peer", "ours").unwrap().value, 16.0);
         assert_eq!(slowdown.cpu_ratio("absent", "ours"), None);
+        assert_eq!(slowdown.cpu_above("peer", "ours").unwrap().value, 7.5);
+        assert_eq!(slowdown.cpu_above("peer", "absent"), None);
     }
 }

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Why a target is missed where the figures in docs/benchmarks come from; to be kept up to date by hand.
-const REASONS: [(&str, &str); 8] = [
+pub const REASONS: [(&str, &str); 8] = [
     (
         "sockeye tcpstates: connections slowed to",
         "Of some 7 µs a connection (both ends, 10 transitions) about 4 are the state program and 0.5 \
@@ -52,8 +52,9 @@ enum Limit {
     AtLeast(f64),
 }
 
-struct Target {
-    what: String,
+/// Something wanted.
+pub struct Target {
+    pub what: String,
     limit: Limit,
     unit: &'static str,
     digits: usize,
@@ -61,16 +62,28 @@ struct Target {
 }
 
 impl Target {
-    fn at_most(what: impl Into<String>, limit: f64, unit: &'static str, measured: Option<f64>) -> Self {
+    /// Not more than this.
+    pub fn at_most(what: impl Into<String>, limit: f64, unit: &'static str, measured: Option<f64>) -> Self {
         Self { what: what.into(), limit: Limit::AtMost(limit), unit, digits: 2, measured }
     }
 
-    fn at_least(what: impl Into<String>, limit: f64, measured: Option<f64>) -> Self {
+    /// So many times something.
+    pub fn at_least(what: impl Into<String>, limit: f64, measured: Option<f64>) -> Self {
         Self { what: what.into(), limit: Limit::AtLeast(limit), unit: "x", digits: 1, measured }
     }
 
+    /// So many of a unit.
+    pub fn at_least_of(
+        what: impl Into<String>,
+        limit: f64,
+        unit: &'static str,
+        measured: Option<f64>,
+    ) -> Self {
+        Self { what: what.into(), limit: Limit::AtLeast(limit), unit, digits: 2, measured }
+    }
+
     /// `None`: not measured, or not a number.
-    fn is_met(&self) -> Option<bool> {
+    pub fn is_met(&self) -> Option<bool> {
         let measured = self.measured.filter(|measured| measured.is_finite())?;
         Some(match self.limit {
             Limit::AtMost(limit) => measured <= limit,
@@ -99,7 +112,8 @@ impl Target {
     }
 }
 
-fn targets(results: &Results) -> Vec<Target> {
+/// What `cargo xtask bench` is about.
+pub fn targets(results: &Results) -> Vec<Target> {
     let ours = [OUR_STATES, OUR_LIFE];
     let mut targets = Vec::new();
     for name in ours {
@@ -146,10 +160,9 @@ fn targets(results: &Results) -> Vec<Target> {
 }
 
 /// The table, and below it why those are missed that are.
-pub fn verdict(results: &Results) -> String {
-    let targets = targets(results);
+pub fn verdict(targets: &[Target], reasons: &[(&str, &str)]) -> String {
     let mut table = Table::new(&["target", "wanted", "measured", "met"]);
-    for target in &targets {
+    for target in targets {
         table.row(target.row());
     }
     let mut text = table.to_string();
@@ -158,7 +171,7 @@ pub fn verdict(results: &Results) -> String {
         text.push_str("\nMissed:\n\n");
     }
     for target in missed {
-        let reason = REASONS.iter().find(|(what, _)| *what == target.what).map(|(_, reason)| *reason);
+        let reason = reasons.iter().find(|(what, _)| *what == target.what).map(|(_, reason)| *reason);
         let reason = reason.unwrap_or("not explained yet; the tables below say what it is made of.");
         text.push_str(&format!("- {}: {reason}\n", target.what));
     }

@@ -32,6 +32,14 @@ pub struct Tool {
     program: PathBuf,
     arguments: Vec<OsString>,
     kind: Kind,
+    beside: Option<Beside>,
+}
+
+/// Who has to run beside a tool, so that it has something to do.
+#[derive(Clone, Debug)]
+pub struct Beside {
+    pub program: PathBuf,
+    pub arguments: Vec<OsString>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,16 +47,34 @@ enum Kind {
     Sockeye,
     Libbpf,
     Bpftrace,
+    /// Serves one who runs beside it.
+    Agent,
 }
 
 impl Tool {
     fn new(name: &'static str, kind: Kind, program: &Path, arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(Into::into).collect();
-        Self { name, program: program.to_owned(), arguments, kind }
+        Self { name, program: program.to_owned(), arguments, kind, beside: None }
+    }
+
+    /// A program of ours that makes a ready file.
+    pub fn own(name: &'static str, program: &Path, arguments: &[&str]) -> Self {
+        Self::new(name, Kind::Sockeye, program, arguments)
+    }
+
+    /// An agent with its subscriber, which makes the ready file.
+    pub fn agent(name: &'static str, program: &Path, arguments: Vec<OsString>, subscriber: Beside) -> Self {
+        let program = program.to_owned();
+        Self { name, program, arguments, kind: Kind::Agent, beside: Some(subscriber) }
+    }
+
+    /// Who runs beside it.
+    pub fn beside(&self) -> Option<&Beside> {
+        self.beside.as_ref()
     }
 
     pub fn is_ours(&self) -> bool {
-        self.kind == Kind::Sockeye
+        matches!(self.kind, Kind::Sockeye | Kind::Agent)
     }
 
     /// Whether it writes something for every connection.
@@ -92,6 +118,10 @@ impl Tool {
             _ => Command::new(&self.program),
         };
         command.args(&self.arguments);
+        if self.kind == Kind::Agent {
+            // It reads its settings from variables, too.
+            command.env_clear();
+        }
         if self.kind == Kind::Bpftrace && lines_at_once {
             command.args(["-B", "line"]);
         }
