@@ -23,10 +23,22 @@ static ARMED: Array<u64> = Array::with_max_entries(ring::COUNT, BPF_F_MMAPABLE);
 #[map]
 static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(Loss::ALL.len() as u32, 0);
 
+/// Transitions that the kernel's recursion guard hid from the first program and the second one handled.
+#[map]
+static CAUGHT: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
 /// Counts one loss.
 #[inline(always)]
 pub fn lost(loss: Loss) {
     if let Some(count) = LOST.get_ptr_mut(loss as u32) {
+        unsafe { *count += 1 };
+    }
+}
+
+/// Counts one transition that the second program handled.
+#[inline(always)]
+pub fn caught() {
+    if let Some(count) = CAUGHT.get_ptr_mut(0) {
         unsafe { *count += 1 };
     }
 }

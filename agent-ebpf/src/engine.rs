@@ -59,26 +59,29 @@ pub struct Change {
 pub enum Program {
     State = 0,
     Destroy = 1,
+    StateAgain = 2,
 }
 
 /// The event that a program is making.
 #[map]
-static MAKING: PerCpuArray<Pending> = PerCpuArray::with_max_entries(2, 0);
+static MAKING: PerCpuArray<Pending> = PerCpuArray::with_max_entries(3, 0);
 
 /// Handles a state change as the kernel reported it. If the one before it was missed (the kernel does not run
 /// a program that is already running on the CPU), that one is made up first and marked.
 #[inline(always)]
-pub fn changed(tcp: Tcp, old: u8, new: u8) {
+pub fn changed(tcp: Tcp, old: u8, new: u8, program: Program) {
     // Always there: the verifier alone wants to see it asked.
     let Some(config) = filter::config() else {
         return;
     };
     let Some(store) = (unsafe { store::get_or_create(tcp.sk) }) else {
-        emit::lost(Loss::StoreFull);
+        if matches!(program, Program::State) {
+            emit::lost(Loss::StoreFull);
+            store::failed(tcp.sk);
+        }
         return;
     };
     let now = time_of(new, config);
-    let program = Program::State;
     // A clone begins with its listener's record, so with the state LISTEN.
     let known = store.state;
     let mut flags = 0;
@@ -88,6 +91,19 @@ pub fn changed(tcp: Tcp, old: u8, new: u8) {
         flags = flag::GAP;
     }
     step(&Change { tcp, now, old, new, flags, config, program }, store);
+}
+
+/// Handles a state change if [`changed`] did not run for it, because the program that calls it was running on this
+/// CPU already: interrupted there or, on kernels that preempt programs, put aside with its whole task.
+#[inline(always)]
+pub fn changed_unseen(tcp: Tcp, old: u8, new: u8) {
+    match unsafe { store::get(tcp.sk) } {
+        Some(store) if store.state == new => return,
+        // Seen, and there was no memory: perhaps there is now. Nothing that the guard hid.
+        None if store::has_failed(tcp.sk) => {}
+        _ => emit::caught(),
+    }
+    changed(tcp, old, new, Program::StateAgain);
 }
 
 /// Ends a socket that is freed although its `-> CLOSE` was never seen.

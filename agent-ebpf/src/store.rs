@@ -9,6 +9,8 @@ use aya_ebpf::{
     },
     cty::c_void,
     helpers::generated::bpf_sk_storage_get,
+    macros::map,
+    maps::PerCpuArray,
 };
 
 const FLAGS: usize = (BPF_F_NO_PREALLOC | BPF_F_CLONE) as usize;
@@ -71,6 +73,27 @@ pub fn set_flags(store: &mut Store, flags: u32) -> u32 {
 #[inline(always)]
 pub unsafe fn get_or_create<'a>(sk: *mut c_void) -> Option<&'a mut Store> {
     unsafe { lookup(sk, u64::from(BPF_SK_STORAGE_GET_F_CREATE)) }
+}
+
+/// The socket for which there was no memory last, on each CPU.
+#[map]
+static FAILED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// Remembers that a record could not be made.
+#[inline(always)]
+pub fn failed(sk: *mut c_void) {
+    if let Some(last) = FAILED.get_ptr_mut(0) {
+        unsafe { *last = sk as u64 };
+    }
+}
+
+/// Whether it was this socket's record that could not be made a moment ago; once.
+#[inline(always)]
+pub fn has_failed(sk: *mut c_void) -> bool {
+    let Some(last) = FAILED.get_ptr_mut(0) else {
+        return false;
+    };
+    unsafe { core::mem::replace(&mut *last, 0) == sk as u64 }
 }
 
 #[inline(always)]

@@ -56,6 +56,13 @@ pub const STATE: Probe = Probe {
     effect: "no events",
 };
 
+/// State changes that the kernel's recursion guard hid from [`STATE`].
+pub const STATE_AGAIN: Probe = Probe {
+    program: "set_state_again",
+    effect: "state changes that the kernel's recursion guard hid are repaired where possible, not seen",
+    ..STATE
+};
+
 /// Repairs sockets whose end was missed.
 pub const DESTROY: Probe = Probe {
     name: "destroy",
@@ -170,8 +177,9 @@ pub const EXIT_CONNECT: Probe = Probe {
 };
 
 /// Every probe.
-pub const ALL: [Probe; 15] = [
+pub const ALL: [Probe; 16] = [
     STATE,
+    STATE_AGAIN,
     DESTROY,
     ACCEPT_TWO_ARGS,
     ACCEPT_FOUR_ARGS,

@@ -190,17 +190,28 @@ pub(super) fn write_listing(ebpf: &mut Ebpf, is_listing: bool) -> Result<(), Map
 }
 
 /// The loss counters, as a handle that needs no borrow of the object.
-pub struct LossCounters(PerCpuArray<MapData, u64>);
+pub struct LossCounters {
+    lost: PerCpuArray<MapData, u64>,
+    caught: PerCpuArray<MapData, u64>,
+}
 
 impl LossCounters {
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, MapError> {
-        let map = ebpf.take_map("LOST").ok_or_else(|| MapError::InvalidName { name: "LOST".to_owned() })?;
-        Ok(Self(PerCpuArray::try_from(map)?))
+        let mut take = |name: &str| {
+            let map = ebpf.take_map(name).ok_or_else(|| MapError::InvalidName { name: name.to_owned() })?;
+            PerCpuArray::try_from(map)
+        };
+        Ok(Self { lost: take("LOST")?, caught: take("CAUGHT")? })
+    }
+
+    /// How many transitions `set_state_again` handled because `set_state` had missed them, since the load.
+    pub fn caught(&self) -> io::Result<u64> {
+        Ok(self.caught.get(&0, 0).map_err(io::Error::other)?.iter().sum())
     }
 
     /// The counter of one loss on each CPU, since the load.
     pub fn read(&self, loss: Loss) -> io::Result<Vec<u64>> {
-        let values = self.0.get(&(loss as u32), 0).map_err(io::Error::other)?;
+        let values = self.lost.get(&(loss as u32), 0).map_err(io::Error::other)?;
         Ok(values.iter().copied().collect())
     }
 }

@@ -2,7 +2,10 @@
 
 use crate::{
     event::EventKind,
-    host::btf::{self, Btf, Kept, Resolved},
+    host::{
+        btf::{self, Btf, Kept, Resolved},
+        kernel::Kernel,
+    },
     probes::{self, Hook, Probe},
 };
 
@@ -16,7 +19,12 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn new(config: &Config, types: &Btf, fields: &Resolved) -> Self {
-        let mut plan = Self { probes: vec![probes::STATE, probes::DESTROY], degraded: Vec::new() };
+        let mut plan = Self { probes: vec![probes::STATE], degraded: Vec::new() };
+        if Kernel::read(&config.roots).is_ok_and(|kernel| kernel.preempts_tracepoints()) {
+            // Behind the first.
+            plan.probes.push(probes::STATE_AGAIN);
+        }
+        plan.probes.push(probes::DESTROY);
         let wants = |kind| config.kinds.has(kind);
         let users = [EventKind::Accept, EventKind::Closing, EventKind::Close, EventKind::StateChange];
         if users.into_iter().any(wants) {

@@ -57,7 +57,7 @@ impl Engine {
             if flow.is_break() || report_due {
                 clock.refresh(REPORT_LOSSES_EVERY);
                 context.wall_offset_ns = clock.offset_ns();
-                losses.since_last(self, clock.wall_ns(now), &mut lost);
+                losses.since_last(self, clock.wall_ns(now), flow.is_break(), &mut lost);
                 reported_ns = now;
                 let heard = if lost.is_empty() { ControlFlow::Continue(()) } else { sink.lost(&lost) };
                 if flow.is_break() || heard.is_break() {
@@ -97,7 +97,7 @@ impl Engine {
                 if flow.is_continue() {
                     let _ = sink.idle(u64::MAX);
                 }
-                losses.since_last(self, clock.wall_ns(boot_ns()), &mut lost);
+                losses.since_last(self, clock.wall_ns(boot_ns()), true, &mut lost);
                 if !lost.is_empty() {
                     let _ = sink.lost(&lost);
                 }

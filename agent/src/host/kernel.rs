@@ -72,10 +72,18 @@ impl Kernel {
         })
     }
 
-    /// Major and minor version, for messages only: what a kernel can do is found by trying.
+    /// Major and minor version, for messages and for what is only dear and not wrong to assume: what a kernel can do is
+    /// found by trying.
     pub fn version(&self) -> Option<(u32, u32)> {
         let mut parts = self.release.split(|c: char| !c.is_ascii_digit());
         Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    }
+
+    /// Whether a task can be put aside in the middle of a program at a tracepoint: since 7.0, by default, and until
+    /// it runs again its CPU misses everything else at that tracepoint. Seen in 7.3: `preempt_schedule_irq` above
+    /// `__bpf_trace_inet_sock_set_state`. The types show nothing of it.
+    pub fn preempts_tracepoints(&self) -> bool {
+        self.version().is_some_and(|version| version >= (7, 0))
     }
 
     /// Whether maps count against RLIMIT_MEMLOCK (before 5.11; since then against the memory cgroup).
