@@ -4,6 +4,7 @@ mod exchange;
 mod queue;
 mod waiting;
 mod wish;
+mod wish_property;
 
 use std::{
     cell::Cell,
