@@ -22,6 +22,13 @@ pub fn clippy() -> Result<()> {
     process::run(command.args(["--", "--deny", "warnings"]).stdin(Stdio::null()))
 }
 
+/// Clippy for the client without the node's side: what builds for systems other than Linux.
+pub fn clippy_client() -> Result<()> {
+    let mut command = cargo::command();
+    command.args(["clippy", "--quiet", "--package", "cli", "--no-default-features"]);
+    process::run(command.args(["--", "--deny", "warnings"]).stdin(Stdio::null()))
+}
+
 /// Clippy for the kernel programs, with the flags that aya-build gives the real build.
 pub fn clippy_kernel() -> Result<()> {
     let mut command = cargo::command();

@@ -68,6 +68,7 @@ fn run(arguments: &Arguments, report: &mut Report) {
         report.step("lints in force", lint::lints_in_force);
         lint_api(report);
         report.step("clippy", lint::clippy);
+        report.step("clippy, client alone", lint::clippy_client);
         report.step("clippy, kernel programs", lint::clippy_kernel);
     }
     if wanted(Part::Chart) {

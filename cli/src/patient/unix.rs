@@ -19,19 +19,21 @@ use rustix::{
 
 /// A pipe that is ready takes so many bytes without blocking (PIPE_BUF, pipe(7)).
 const AT_ONCE: usize = 4096;
-/// How long a reader has for the rest once the run is to end.
-const LAST_CHANCE: Duration = Duration::from_secs(1);
+/// How long a reader may take nothing once the run is to end.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long it has for the rest, however steadily it reads.
+const LAST_CHANCE: Duration = Duration::from_secs(10);
 
-/// A writer that waits for its reader until the run is to end, and then only a little longer: it answers
-/// [`io::ErrorKind::TimedOut`].
+/// A writer that waits for its reader until the run is to end, and then only as long as the reader reads on, and
+/// not for ever: it answers [`io::ErrorKind::TimedOut`].
 pub struct Patient {
     file: File,
     /// Readable once a signal came.
     signal: UnixStream,
     /// When the run ends without a signal.
     end: Option<Instant>,
-    /// When to give up; set when the run is to end.
-    give_up: Option<Instant>,
+    /// When to give up: if nothing is taken until then, and in any case; set when the run is to end.
+    give_up: Option<(Instant, Instant)>,
     /// Writes to it can block for ever: a pipe, a terminal, a socket.
     can_block: bool,
 }
@@ -59,7 +61,7 @@ impl Patient {
     /// Waits until a few bytes can be written without blocking.
     fn wait(&mut self) -> io::Result<()> {
         loop {
-            let until = self.give_up.or(self.end);
+            let until = self.give_up.map(|(pause, _)| pause).or(self.end);
             let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
             let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
             let mut fds = [
@@ -77,12 +79,12 @@ impl Patient {
                 return Ok(());
             }
             let now = Instant::now();
-            if self.give_up.is_some_and(|give_up| now >= give_up) {
+            if self.give_up.is_some_and(|(pause, _)| now >= pause) {
                 return Err(io::ErrorKind::TimedOut.into());
             }
             let is_over = self.end.is_some_and(|end| now >= end);
             if self.give_up.is_none() && (is_over || !fds[1].revents().is_empty()) {
-                self.give_up = Some(now + LAST_CHANCE);
+                self.give_up = Some((now + PAUSE, now + LAST_CHANCE));
             }
         }
     }
@@ -94,10 +96,58 @@ impl Write for Patient {
             return self.file.write(bytes);
         }
         self.wait()?;
-        self.file.write(&bytes[..bytes.len().min(AT_ONCE)])
+        let written = self.file.write(&bytes[..bytes.len().min(AT_ONCE)])?;
+        if let Some((pause, last)) = &mut self.give_up {
+            *pause = (Instant::now() + PAUSE).min(*last);
+        }
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{ErrorKind, Read as _, pipe},
+        os::fd::OwnedFd,
+        thread,
+        time::Duration,
+    };
+
+    use super::Patient;
+    use crate::patient::write_all;
+
+    #[test]
+    fn a_reader_that_is_slow_gets_everything_when_the_run_ends() {
+        let (mut reader, writer) = pipe().unwrap();
+        let bytes = vec![b'x'; 300_000];
+        let slow = thread::spawn(move || {
+            let mut piece = vec![0; 40_000];
+            let mut taken = 0;
+            loop {
+                thread::sleep(Duration::from_millis(200));
+                match reader.read(&mut piece).unwrap() {
+                    0 => return taken,
+                    some => taken += some,
+                }
+            }
+        });
+        // The run is over at once.
+        let mut patient = Patient::new(OwnedFd::from(writer), Some(Duration::ZERO)).unwrap();
+        write_all(&mut patient, &bytes).unwrap();
+        drop(patient);
+        assert_eq!(slow.join().unwrap(), bytes.len());
+    }
+
+    #[test]
+    fn a_reader_that_takes_nothing_is_given_up() {
+        let (reader, writer) = pipe().unwrap();
+        let mut patient = Patient::new(OwnedFd::from(writer), Some(Duration::ZERO)).unwrap();
+        let error = write_all(&mut patient, &vec![b'x'; 300_000]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        drop(reader);
     }
 }
