@@ -5,11 +5,11 @@ use agent::{
     wire::{Encoder, Origin},
 };
 use bytes::BytesMut;
-use prost::Message as _;
 use proto::{
     compact::Decoder,
     mask::Mask,
-    v1::{Encoding, ObserveResponse, observe_response::Payload},
+    receive::Received,
+    v1::{Encoding, observe_response::Payload},
 };
 
 #[path = "../examples/pipeline/sample.rs"]
@@ -32,13 +32,14 @@ fn bytes_per_event(encoding: Encoding, mix: Mix) -> f64 {
         bytes.clear();
         encoder.finish(CONTEXT.wall_offset_ns.unsigned_abs(), &[7; 16], &mut bytes);
         total += bytes.len();
-        let response = ObserveResponse::decode(&bytes[..]).expect("it was encoded");
-        events += match response.payload {
-            Some(Payload::CompactEvents(batch)) => {
-                decoder.decode(batch).expect("it keeps to the rules").len()
+        events += match Received::read(&bytes.split().freeze()).expect("it was encoded") {
+            Received::Compact(_, batch) => {
+                decoder.decode(&batch).expect("it keeps to the rules").events.len()
             }
-            Some(Payload::Events(batch)) => batch.events.len(),
-            other => panic!("{other:?}"),
+            Received::Other(response) => match response.payload {
+                Some(Payload::Events(batch)) => batch.events.len(),
+                other => panic!("{other:?}"),
+            },
         };
     };
     for record in sample::records(12_000, mix) {

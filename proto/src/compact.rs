@@ -1,20 +1,26 @@
 //! ENCODING_COMPACT at the client: batches become events again. The rules are in `compact.proto`.
 //!
-//! The bytes come from a server, so numbers are checked, and tables bounded. Between two events nothing is allocated
-//! that the tables have: their entries are lent to the event that is shown.
+//! Batches are read from their bytes, one event at a time into the same place, so that an event costs no allocation;
+//! what it names is borrowed from the tables. The bytes come from a server: numbers are checked, and tables bounded.
+
+mod detail;
+mod read;
+mod shown;
 
 use std::{
     mem,
     net::{Ipv4Addr, Ipv6Addr},
 };
 
-use prost_types::{Duration, Timestamp};
+use prost::Message;
+use prost_types::Timestamp;
 
-use crate::v1::{
-    Accept, Close, Closing, CompactBatch, CompactEvent, CompactPlace, Connect, ConnectFailed, Counters,
-    Established, Event, EventKind, Identity, Listen, Process, Socket, SocketAddress, StateChange, TcpState,
-    event::Detail,
+pub use self::shown::{Shown, ShownAddress, ShownSocket};
+use self::{
+    detail::detail,
+    read::{Named, Reader, Said, Value},
 };
+use crate::v1::{CompactPlace, EventBatch, EventKind, Identity, Process, TcpState};
 
 /// Sockets that can be remembered at once.
 pub const SOCKETS: u32 = 4096;
@@ -69,6 +75,15 @@ pub fn usual_state(kind: EventKind, codes: u32) -> TcpState {
 /// Why a batch cannot be understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompactError {
+    /// They are no `CompactBatch`.
+    #[error("compact batch: {0}")]
+    Bytes(&'static str),
+    /// They have an entry of a table that is none.
+    #[error("compact batch: an entry of the table of {table} cannot be decoded")]
+    Entry {
+        /// Which table.
+        table: &'static str,
+    },
     /// It names what was never sent.
     #[error("compact batch: number {number} of the table of {table}, which has {entries}")]
     Number {
@@ -102,31 +117,32 @@ pub enum CompactError {
 /// What a client keeps of a stream.
 #[derive(Debug, Default)]
 pub struct Decoder {
-    // An entry is empty while the event that is shown has it.
     identities: Vec<Identity>,
     processes: Vec<Process>,
     addresses: Vec<String>,
     places: Vec<CompactPlace>,
     sockets: Vec<Remembered>,
-    node_name: String,
-    /// Texts to write addresses into.
-    spare: [String; 2],
+    /// What the event that is shown says.
+    said: Said,
 }
 
 /// What is remembered of a socket: the fields of `CompactEvent`.
 #[derive(Clone, Copy, Debug, Default)]
 struct Remembered {
     cookie: Option<i64>,
-    local_address: u32,
-    remote_address: u32,
-    local_port: u32,
-    remote_port: u32,
-    place: u32,
     start_ns: Option<i64>,
-    process: u32,
-    remote_identity: u32,
-    owner: u32,
-    user: u32,
+    named: Named,
+}
+
+/// What a batch says once for all its events.
+#[derive(Debug)]
+struct Common<'a> {
+    node_name: &'a str,
+    resume_token: &'a [u8],
+    has_time: bool,
+    /// Of the event before.
+    time_ns: i64,
+    cookie: i64,
 }
 
 impl Decoder {
@@ -135,123 +151,146 @@ impl Decoder {
         Self::default()
     }
 
-    /// The events of the stream's next batch.
+    /// The events of the stream's next batch, an encoded `CompactBatch`, to keep.
     ///
     /// # Errors
-    /// Where the batch contradicts what came before. The decoder is of no use then.
-    pub fn decode(&mut self, batch: CompactBatch) -> Result<Vec<Event>, CompactError> {
-        let mut events = Vec::with_capacity(batch.events.len());
-        self.visit(batch, |event| events.push(event.clone()))?;
-        Ok(events)
+    /// Where it is none, or contradicts what came before. The decoder is of no use then.
+    pub fn decode(&mut self, batch: &[u8]) -> Result<EventBatch, CompactError> {
+        let mut events = Vec::new();
+        let resume_token = self.visit(batch, |event| events.push(event.to_event()))?.to_vec();
+        Ok(EventBatch { events, resume_token })
     }
 
-    /// Shows the events of the stream's next batch one by one. Cheaper, where they are not kept.
+    /// Shows the events of the stream's next batch one by one, and returns its resume token.
     ///
     /// # Errors
     /// As for [`Self::decode`]; events before the error were shown.
-    pub fn visit(&mut self, batch: CompactBatch, mut show: impl FnMut(&Event)) -> Result<(), CompactError> {
-        if batch.tables_restart {
-            self.identities.clear();
-            self.processes.clear();
-            self.addresses.clear();
-            self.places.clear();
+    pub fn visit<'a>(
+        &mut self,
+        batch: &'a [u8],
+        mut show: impl FnMut(&Shown<'_>),
+    ) -> Result<&'a [u8], CompactError> {
+        // Fields come in any order, so the tables are complete before the first event.
+        let mut common = self.take_in(batch)?;
+        let mut said = mem::take(&mut self.said);
+        let mut reader = Reader::new(batch);
+        while let Some((number, value)) = reader.field()? {
+            if number == 5 {
+                said.read(value.block()?)?;
+                self.event(&mut said, &mut common, &mut show)?;
+            }
+        }
+        self.said = said;
+        Ok(common.resume_token)
+    }
+
+    /// Everything but the events.
+    fn take_in<'a>(&mut self, batch: &'a [u8]) -> Result<Common<'a>, CompactError> {
+        let before = [self.identities.len(), self.processes.len(), self.addresses.len(), self.places.len()];
+        let mut common = Common { node_name: "", resume_token: &[], has_time: false, time_ns: 0, cookie: 0 };
+        let mut restart = false;
+        let mut reader = Reader::new(batch);
+        while let Some((number, value)) = reader.field()? {
+            match number {
+                1 => common.time_ns = value.number()?.cast_signed(),
+                2 => append(&mut self.identities, message(value, "identities")?, before[0], "identities")?,
+                3 => append(&mut self.processes, message(value, "processes")?, before[1], "processes")?,
+                4 => append(&mut self.addresses, address(value.block()?)?, before[2], "addresses")?,
+                5 => _ = value.block()?,
+                6 => common.resume_token = value.block()?,
+                7 => restart = value.number()? != 0,
+                8 => common.node_name = value.text()?,
+                9 => append(&mut self.places, message(value, "places")?, before[3], "places")?,
+                _ => {}
+            }
+        }
+        common.has_time = common.time_ns != 0;
+        if restart {
+            self.identities.drain(..before[0]);
+            self.processes.drain(..before[1]);
+            self.addresses.drain(..before[2]);
+            self.places.drain(..before[3]);
             self.sockets.clear();
         }
-        append(&mut self.identities, batch.identities, "identities")?;
-        append(&mut self.processes, batch.processes, "processes")?;
-        append(&mut self.places, batch.places, "places")?;
-        let addresses: Result<Vec<_>, _> = batch.addresses.iter().map(|bytes| address(bytes)).collect();
-        append(&mut self.addresses, addresses?, "addresses")?;
-        self.node_name = batch.node_name;
-        let (mut time_ns, mut cookie) = (batch.base_time_ns, 0);
-        let has_time = batch.base_time_ns != 0;
-        for compact in batch.events {
-            time_ns = time_ns.wrapping_add(compact.time_delta_ns);
-            self.event(compact, time_ns, has_time, &mut cookie, &mut show)?;
-        }
-        Ok(())
+        bounded(&self.identities, "identities")?;
+        bounded(&self.processes, "processes")?;
+        bounded(&self.addresses, "addresses")?;
+        bounded(&self.places, "places")?;
+        Ok(common)
     }
 
     fn event(
         &mut self,
-        compact: CompactEvent,
-        time_ns: i64,
-        has_time: bool,
-        last_cookie: &mut i64,
-        show: &mut impl FnMut(&Event),
+        said: &mut Said,
+        common: &mut Common<'_>,
+        show: &mut impl FnMut(&Shown<'_>),
     ) -> Result<(), CompactError> {
-        let named = self.remember(&compact, time_ns, last_cookie)?;
+        common.time_ns = common.time_ns.wrapping_add(said.time_delta_ns);
+        let rest = said.rest.take();
+        self.remember(said, common)?;
+        let known = &self.sockets[said.socket as usize];
+        let named = &known.named;
         let place = entry(&self.places, named.place, "places")?.copied().unwrap_or_default();
-        let detail = detail(&compact)?;
-        let flag = |bit| compact.kind_and_flags & bit != 0;
-        let mut event = compact.rest.map_or_else(Event::default, |rest| *rest);
-        event.detail = detail.or(event.detail);
-        event.time = has_time.then(|| timestamp(time_ns)).or(event.time);
-        event.cpu |= compact.cpu;
-        event.kind |= (compact.kind_and_flags & bits::KIND).cast_signed();
-        event.synthetic |= flag(bits::SYNTHETIC);
-        event.gap |= flag(bits::GAP);
-        event.repaired |= flag(bits::REPAIRED);
-        event.start_unknown |= flag(bits::START_UNKNOWN);
+        let detail = detail(said)?;
+        let word = said.kind_and_flags;
+        let flag = |bit| word & bit != 0;
+        let kind = (word & bits::KIND).cast_signed() | rest.as_ref().map_or(0, |rest| rest.kind);
         let state = if flag(bits::USUAL_STATE) {
-            usual_state(event.kind(), compact.codes).into()
+            usual_state(EventKind::try_from(kind).unwrap_or_default(), said.codes).into()
         } else {
-            (compact.kind_and_flags >> bits::STATE & 15).cast_signed()
+            (word >> bits::STATE & 15).cast_signed()
         };
-        event.socket = self.socket(event.socket, &named, place, compact.kind_and_flags, state)?;
-        event.owner = entry(&self.processes, named.owner, "processes")?.cloned().or(event.owner);
-        event.user = entry(&self.processes, named.user, "processes")?.cloned().or(event.user);
-        event.remote =
-            entry(&self.identities, named.remote_identity, "identities")?.cloned().or(event.remote);
-        // Lent, last of all.
-        let process = lend(&mut self.processes, named.process, "processes")?;
-        let lent_process = process.is_some();
-        event.process = process.or(event.process);
-        let local = lend(&mut self.identities, place.identity, "identities")?;
-        let lent_local = local.is_some();
-        event.local = local.or(event.local);
-        let own_name = !self.node_name.is_empty();
-        if own_name {
-            mem::swap(&mut event.node_name, &mut self.node_name);
+        let socket = ShownSocket {
+            cookie: known.cookie.map(i64::cast_unsigned),
+            family: (word >> bits::FAMILY & 3).cast_signed(),
+            ipv6_socket: flag(bits::IPV6_SOCKET),
+            local: end(&self.addresses, named.local_address, named.local_port)?,
+            remote: end(&self.addresses, named.remote_address, named.remote_port)?,
+            role: (word >> bits::ROLE & 3).cast_signed(),
+            state,
+            netns: place.netns,
+            cgroup_id: place.cgroup_id,
+            start_time: known.start_ns.map(timestamp),
+        };
+        let event = Shown {
+            time: common.has_time.then(|| timestamp(common.time_ns)),
+            node_name: common.node_name,
+            cpu: said.cpu,
+            kind,
+            synthetic: flag(bits::SYNTHETIC),
+            gap: flag(bits::GAP),
+            repaired: flag(bits::REPAIRED),
+            start_unknown: flag(bits::START_UNKNOWN),
+            socket: (socket != ShownSocket::default()).then_some(socket),
+            actual_remote: None,
+            process: entry(&self.processes, named.process, "processes")?,
+            owner: entry(&self.processes, named.owner, "processes")?,
+            user: entry(&self.processes, named.user, "processes")?,
+            local: entry(&self.identities, place.identity, "identities")?,
+            remote: entry(&self.identities, named.remote_identity, "identities")?,
+            explanation: None,
+            detail: detail.as_ref(),
+        };
+        match rest {
+            None => show(&event),
+            Some(rest) => show(&Shown::from(&event.with_rest(*rest))),
         }
-
-        show(&event);
-
-        if own_name {
-            mem::swap(&mut event.node_name, &mut self.node_name);
-        }
-        if let Some(process) = event.process.filter(|_| lent_process) {
-            give_back(&mut self.processes, named.process, process);
-        }
-        if let Some(local) = event.local.filter(|_| lent_local) {
-            give_back(&mut self.identities, place.identity, local);
-        }
-        let socket = event.socket.unwrap_or_default();
-        self.spare = [socket.local, socket.remote].map(|end| end.unwrap_or_default().ip);
         Ok(())
     }
 
-    /// What the event says of its socket, with what was said before.
-    fn remember(
-        &mut self,
-        compact: &CompactEvent,
-        time_ns: i64,
-        last_cookie: &mut i64,
-    ) -> Result<Remembered, CompactError> {
-        if compact.socket > SOCKETS {
-            return Err(CompactError::Number {
-                table: "sockets",
-                number: compact.socket,
-                entries: SOCKETS as usize,
-            });
+    /// Takes in what the event says of its socket.
+    fn remember(&mut self, said: &Said, common: &mut Common<'_>) -> Result<(), CompactError> {
+        if said.socket > SOCKETS {
+            let entries = SOCKETS as usize;
+            return Err(CompactError::Number { table: "sockets", number: said.socket, entries });
         }
-        let index = compact.socket as usize;
+        let index = said.socket as usize;
         if self.sockets.len() <= index {
             self.sockets.resize(index + 1, Remembered::default());
         }
         // At index 0 is what is remembered of a socket without a number: nothing.
         let socket = &mut self.sockets[index];
-        if compact.kind_and_flags & bits::ANEW != 0 || index == 0 {
+        if said.kind_and_flags & bits::ANEW != 0 || index == 0 {
             *socket = Remembered::default();
         }
         let update = |known: &mut u32, said: u32| {
@@ -259,88 +298,53 @@ impl Decoder {
                 *known = said;
             }
         };
-        if let Some(delta) = compact.cookie_delta {
-            *last_cookie = last_cookie.wrapping_add(delta);
-            socket.cookie = Some(*last_cookie);
+        if let Some(delta) = said.cookie_delta {
+            common.cookie = common.cookie.wrapping_add(delta);
+            socket.cookie = Some(common.cookie);
         }
-        if let Some(since) = compact.since_start_ns {
-            socket.start_ns = Some(time_ns.wrapping_sub(since));
+        if let Some(since) = said.since_start_ns {
+            socket.start_ns = Some(common.time_ns.wrapping_sub(since));
         }
-        update(&mut socket.local_address, compact.local_address);
-        update(&mut socket.remote_address, compact.remote_address);
-        update(&mut socket.local_port, compact.local_port);
-        update(&mut socket.remote_port, compact.remote_port);
-        update(&mut socket.place, compact.place);
-        update(&mut socket.process, compact.process);
-        update(&mut socket.remote_identity, compact.remote_identity);
-        update(&mut socket.owner, compact.owner);
-        update(&mut socket.user, compact.user);
-        Ok(*socket)
-    }
-
-    /// The socket; none where nothing is said of it.
-    fn socket(
-        &mut self,
-        rest: Option<Socket>,
-        named: &Remembered,
-        place: CompactPlace,
-        flags: u32,
-        state: i32,
-    ) -> Result<Option<Socket>, CompactError> {
-        let mut socket = rest.unwrap_or_default();
-        let [local, remote] = &mut self.spare;
-        let local = end(&self.addresses, named.local_address, named.local_port, mem::take(local))?;
-        let remote = end(&self.addresses, named.remote_address, named.remote_port, mem::take(remote))?;
-        socket.local = local.or(socket.local);
-        socket.remote = remote.or(socket.remote);
-        socket.cookie = named.cookie.map(i64::cast_unsigned).or(socket.cookie);
-        socket.family |= (flags >> bits::FAMILY & 3).cast_signed();
-        socket.ipv6_socket |= flags & bits::IPV6_SOCKET != 0;
-        socket.role |= (flags >> bits::ROLE & 3).cast_signed();
-        socket.state |= state;
-        socket.netns = place.netns.or(socket.netns);
-        socket.cgroup_id = place.cgroup_id.or(socket.cgroup_id);
-        socket.start_time = named.start_ns.map(timestamp).or(socket.start_time);
-        Ok((socket != Socket::default()).then_some(socket))
+        let (known, named) = (&mut socket.named, &said.named);
+        update(&mut known.local_address, named.local_address);
+        update(&mut known.remote_address, named.remote_address);
+        update(&mut known.local_port, named.local_port);
+        update(&mut known.remote_port, named.remote_port);
+        update(&mut known.place, named.place);
+        update(&mut known.process, named.process);
+        update(&mut known.remote_identity, named.remote_identity);
+        update(&mut known.owner, named.owner);
+        update(&mut known.user, named.user);
+        Ok(())
     }
 }
 
-fn append<T>(table: &mut Vec<T>, entries: Vec<T>, name: &'static str) -> Result<(), CompactError> {
-    table.extend(entries);
+fn message<T: Message + Default>(value: Value<'_>, table: &'static str) -> Result<T, CompactError> {
+    T::decode(value.block()?).map_err(|_| CompactError::Entry { table })
+}
+
+/// `before`: entries of earlier batches, which may be about to be forgotten.
+fn append<T>(table: &mut Vec<T>, entry: T, before: usize, name: &'static str) -> Result<(), CompactError> {
+    table.push(entry);
+    bounded(&table[before..], name)
+}
+
+const fn bounded<T>(table: &[T], name: &'static str) -> Result<(), CompactError> {
     if table.len() > LONGEST_TABLE { Err(CompactError::TableTooLong { table: name }) } else { Ok(()) }
 }
 
+#[inline]
 fn entry<'a, T>(table: &'a [T], number: u32, name: &'static str) -> Result<Option<&'a T>, CompactError> {
     let Some(index) = number.checked_sub(1) else { return Ok(None) };
     let error = CompactError::Number { table: name, number, entries: table.len() };
     table.get(index as usize).ok_or(error).map(Some)
 }
 
-/// Takes an entry out, for as long as an event is shown.
-fn lend<T: Default>(table: &mut [T], number: u32, name: &'static str) -> Result<Option<T>, CompactError> {
-    entry(table, number, name)?;
-    let Some(index) = number.checked_sub(1) else { return Ok(None) };
-    Ok(table.get_mut(index as usize).map(mem::take))
-}
-
-fn give_back<T>(table: &mut [T], number: u32, entry: T) {
-    if let Some(place) = number.checked_sub(1).and_then(|index| table.get_mut(index as usize)) {
-        *place = entry;
-    }
-}
-
-fn end(
-    addresses: &[String],
-    address: u32,
-    port: u32,
-    mut ip: String,
-) -> Result<Option<SocketAddress>, CompactError> {
-    ip.clear();
-    if let Some(text) = entry(addresses, address, "addresses")? {
-        ip.push_str(text);
-    }
+#[inline]
+fn end(addresses: &[String], address: u32, port: u32) -> Result<Option<ShownAddress<'_>>, CompactError> {
+    let ip = entry(addresses, address, "addresses")?.map_or("", String::as_str);
     let port = port.checked_sub(1);
-    Ok((address != 0 || port.is_some()).then_some(SocketAddress { ip, port }))
+    Ok((address != 0 || port.is_some()).then_some(ShownAddress { ip, port }))
 }
 
 fn address(bytes: &[u8]) -> Result<String, CompactError> {
@@ -351,91 +355,10 @@ fn address(bytes: &[u8]) -> Result<String, CompactError> {
     Ok(Ipv6Addr::from(v6).to_string())
 }
 
+#[inline]
 fn timestamp(ns: i64) -> Timestamp {
     // The remainder is below 10^9.
     Timestamp { seconds: ns.div_euclid(SECOND), nanos: ns.rem_euclid(SECOND) as i32 }
-}
-
-fn duration(ns: u64) -> Duration {
-    let second = SECOND.cast_unsigned();
-    // At most 2^64 / 10^9, and the remainder is below 10^9.
-    Duration { seconds: (ns / second).cast_signed(), nanos: (ns % second) as i32 }
-}
-
-fn detail(compact: &CompactEvent) -> Result<Option<Detail>, CompactError> {
-    if compact.kind_and_flags & bits::DETAIL == 0 {
-        return Ok(None);
-    }
-    let number = compact.kind_and_flags & bits::KIND;
-    let kind = EventKind::try_from(number.cast_signed()).unwrap_or_default();
-    let time = compact.duration_ns.checked_sub(1).map(duration);
-    let codes = compact.codes;
-    let (low, high) = ((codes & 15).cast_signed(), (codes >> 4).cast_signed());
-    let value = |index: usize| compact.values.get(index).and_then(|value| value.checked_sub(1));
-    // What does not fit was never such a number.
-    let small = |index| value(index).and_then(|value| u32::try_from(value).ok());
-    Ok(Some(match kind {
-        EventKind::StateChange => {
-            Detail::StateChange(StateChange { old_state: low, new_state: high, time_in_old_state: time })
-        }
-        EventKind::Connect => Detail::Connect(Connect {}),
-        EventKind::Established => {
-            let rtt = value(1).map(|us| duration(us.saturating_mul(1000)));
-            Detail::Established(Established { latency: time, handshake_rtt: rtt, syn_retransmits: small(0) })
-        }
-        EventKind::ConnectFailed => Detail::ConnectFailed(ConnectFailed {
-            cause: low,
-            error_number: small(0),
-            elapsed: time,
-            syns_sent: small(1),
-        }),
-        EventKind::Accept => {
-            let waited = value(2).map(|us| duration(us.saturating_mul(1000)));
-            Detail::Accept(Accept { queue_time: waited, queue_length: small(0), queue_limit: small(1) })
-        }
-        EventKind::Close => {
-            let acked = value(1).map(|said| match value(0) {
-                Some(sent) => sent.wrapping_sub((said >> 1) ^ (said & 1).wrapping_neg()),
-                None => said,
-            });
-            let us = |index| value(index).map(|us| duration(us.saturating_mul(1000)));
-            let counters = Counters {
-                bytes_sent: value(0),
-                bytes_acked: acked,
-                bytes_received: value(2),
-                bytes_retransmitted: value(3),
-                segments_in: value(4),
-                segments_out: value(5),
-                data_segments_in: value(6),
-                data_segments_out: value(7),
-                retransmits: value(8),
-                srtt: us(9),
-                rtt_variation: us(10),
-                min_rtt: us(11),
-                congestion_window: small(12),
-                unsent_bytes: value(13),
-                unread_bytes: value(14),
-            };
-            Detail::Close(Close {
-                duration: time,
-                initiator: high,
-                cause: low,
-                error_number: small(15),
-                counters: (counters != Counters::default()).then_some(counters),
-            })
-        }
-        EventKind::Listen => Detail::Listen(Listen {}),
-        EventKind::Closing => Detail::Closing(Closing {}),
-        EventKind::Unspecified
-        | EventKind::Retransmit
-        | EventKind::Drop
-        | EventKind::Reset
-        | EventKind::SocketError
-        | EventKind::ReadLatency
-        | EventKind::ListenOverflow
-        | EventKind::PortExhausted
-        | EventKind::PacketPoint => return Err(CompactError::Kind { kind: number }),
-    }))
 }
 
 #[cfg(test)]

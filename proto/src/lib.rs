@@ -2,6 +2,7 @@
 
 pub mod compact;
 pub mod mask;
+pub mod receive;
 
 /// `sockeye.v1`.
 #[expect(

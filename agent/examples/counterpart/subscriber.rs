@@ -8,9 +8,10 @@ use std::{
 
 use proto::{
     compact::Decoder,
+    receive::{Observing, Received},
     v1::{
-        Encoding, EventKind, GetServerStatusRequest, ObserveRequest, ObserveResponse,
-        observe_response::Payload, observer_service_client::ObserverServiceClient,
+        Encoding, EventKind, GetServerStatusRequest, ObserveRequest, observe_response::Payload,
+        observer_service_client::ObserverServiceClient,
     },
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,10 +25,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// As `sockeye observe` has it.
 const STREAM_BYTES: u32 = 1 << 20;
+const MESSAGE_BYTES: usize = 16 << 20;
 
 pub async fn run(arguments: &Arguments) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut client = ready(arguments).await?;
+    let mut client = Observing::new(ready(arguments).await?, MESSAGE_BYTES);
     let request = ObserveRequest {
         kinds: kinds(arguments),
         follow: true,
@@ -67,16 +69,19 @@ struct Seen {
 }
 
 impl Seen {
-    fn take(&mut self, message: ObserveResponse) -> Result<()> {
-        match message.payload {
-            Some(Payload::CompactEvents(batch)) => {
+    fn take(&mut self, message: Received) -> Result<()> {
+        let message = match message {
+            Received::Compact(_, batch) => {
                 let (events, of_pods) = (&mut self.events, &mut self.of_pods);
-                self.decoder.visit(batch, |event| {
+                self.decoder.visit(&batch, |event| {
                     *events += 1;
-                    *of_pods +=
-                        u64::from(black_box(event).local.as_ref().is_some_and(|who| !who.pod.is_empty()));
+                    *of_pods += u64::from(black_box(event).local.is_some_and(|who| !who.pod.is_empty()));
                 })?;
+                return Ok(());
             }
+            Received::Other(message) => message,
+        };
+        match message.payload {
             Some(Payload::Lost(lost)) if !lost.repaired => self.lost += lost.count.unwrap_or(1),
             Some(Payload::Events(_)) => return Err("the agent does not know the compact encoding".into()),
             _ => {}
@@ -92,11 +97,11 @@ fn kinds(arguments: &Arguments) -> Vec<i32> {
 }
 
 /// Waits until the agent is there and knows its pods.
-async fn ready(arguments: &Arguments) -> Result<ObserverServiceClient<Channel>> {
+async fn ready(arguments: &Arguments) -> Result<Channel> {
     let began = Instant::now();
     loop {
         let why = match look(arguments).await {
-            Ok(Ok(client)) => return Ok(client),
+            Ok(Ok(channel)) => return Ok(channel),
             Ok(Err(pods)) => format!("the agent knows {pods} pods of {}", arguments.pods),
             Err(error) => error.to_string(),
         };
@@ -107,13 +112,13 @@ async fn ready(arguments: &Arguments) -> Result<ObserverServiceClient<Channel>> 
     }
 }
 
-/// A client of an agent that knows its pods, or how many it knows.
-async fn look(arguments: &Arguments) -> Result<std::result::Result<ObserverServiceClient<Channel>, u64>> {
+/// The way to an agent that knows its pods, or how many it knows.
+async fn look(arguments: &Arguments) -> Result<std::result::Result<Channel, u64>> {
     let channel = connect(&arguments.socket).await?;
-    let mut client = ObserverServiceClient::new(channel);
+    let mut client = ObserverServiceClient::new(channel.clone());
     let status = client.get_server_status(GetServerStatusRequest {}).await?.into_inner();
     let pods = status.watch.filter(|watch| watch.synced).map_or(0, |watch| watch.pods);
-    Ok(if pods == arguments.pods { Ok(client) } else { Err(pods) })
+    Ok(if pods == arguments.pods { Ok(channel) } else { Err(pods) })
 }
 
 async fn connect(socket: &Path) -> Result<Channel> {
