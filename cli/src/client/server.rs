@@ -2,7 +2,10 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use proto::v1::{Filter, observer_service_client::ObserverServiceClient};
+use proto::{
+    receive::Observing,
+    v1::{Filter, observer_service_client::ObserverServiceClient},
+};
 use tonic::{
     Request, Status,
     metadata::{Ascii, MetadataValue},
@@ -18,8 +21,14 @@ use super::{
 };
 use crate::args::{Address, ConnectionArgs, Target};
 
+/// The way of a request.
+type Service = InterceptedService<Channel, Bearer>;
+
 /// A client of the API.
-pub type Client = ObserverServiceClient<InterceptedService<Channel, Bearer>>;
+pub type Client = ObserverServiceClient<Service>;
+
+/// A client for streams of events.
+pub type Observer = Observing<Service>;
 
 /// A message of a server is at most so large; batches are far smaller.
 const MESSAGE_BYTES: usize = 16 << 20;
@@ -63,9 +72,18 @@ impl Server {
 
     /// Connects.
     pub async fn connect(&self) -> Result<Client, ClientError> {
+        Ok(ObserverServiceClient::new(self.service().await?).max_decoding_message_size(MESSAGE_BYTES))
+    }
+
+    /// Connects for a stream of events.
+    pub async fn observe(&self) -> Result<Observer, ClientError> {
+        Ok(Observing::new(self.service().await?, MESSAGE_BYTES))
+    }
+
+    async fn service(&self) -> Result<Service, ClientError> {
         let bearer = Bearer::read(self.token_file.as_deref())?;
         let channel = self.dialer.connect(self.timeout).await?;
-        Ok(ObserverServiceClient::with_interceptor(channel, bearer).max_decoding_message_size(MESSAGE_BYTES))
+        Ok(InterceptedService::new(channel, bearer))
     }
 }
 

@@ -12,8 +12,8 @@ use std::{
 use clap::Parser;
 use prost_types::Timestamp;
 use proto::v1::{
-    Event, EventBatch, Heartbeat, LossStage, LostEvents, NodeState, NodeStatus, ObserveRequest,
-    ObserveResponse, observe_response::Payload,
+    CompactBatch, CompactEvent, CompactPlace, Encoding, Event, EventBatch, Heartbeat, LossStage, LostEvents,
+    NodeState, NodeStatus, ObserveRequest, ObserveResponse, observe_response::Payload,
 };
 use tokio::sync::mpsc;
 use tonic::Status;
@@ -181,6 +181,40 @@ async fn a_stream_that_breaks_is_taken_up_with_its_token() {
     assert_eq!(ended.said.len(), 2, "{:?}", ended.said);
     assert!(ended.said[0].starts_with("node a: shutting down: come back; trying again in 0."));
     assert_eq!(ended.said[1], "node a: connected again");
+}
+
+/// An event that names the first place of the stream, which comes with it or came before.
+fn compact(place: Option<u32>, ms: i64) -> Step {
+    let Timestamp { seconds, nanos } = fixture::at(ms);
+    let batch = CompactBatch {
+        base_time_ns: seconds * 1_000_000_000 + i64::from(nanos),
+        places: place
+            .map(|netns| CompactPlace { netns: Some(netns), ..CompactPlace::default() })
+            .into_iter()
+            .collect(),
+        events: vec![CompactEvent { place: 1, ..CompactEvent::default() }],
+        resume_token: format!("a{ms}").into_bytes(),
+        ..CompactBatch::default()
+    };
+    say("a", Payload::CompactEvents(batch))
+}
+
+#[tokio::test]
+async fn compact_events_are_asked_for_and_each_stream_has_tables_of_its_own() {
+    let fake = Fake::new([
+        vec![compact(Some(7), 1), compact(None, 2), Step::Fail(Status::unavailable("gone"))],
+        // Of another stream's place.
+        vec![compact(None, 3)],
+        vec![compact(Some(8), 4), Step::Hang],
+    ]);
+    let served = fake.serve("compact");
+    let ended = session(vec![server("a", &served)], live(), rows(3)).await;
+    assert_eq!(ended.shown, "a1 a2 a4");
+    let reason = "node a: compact batch: number 1 of the table of places, which has 0; trying again in ";
+    assert!(ended.said.iter().any(|line| line.starts_with(reason)), "{:?}", ended.said);
+    let requests = fake.requests.lock().unwrap();
+    assert!(requests.iter().all(|request| request.encoding() == Encoding::Compact));
+    assert_eq!(requests[2].resume_token, b"a2");
 }
 
 #[tokio::test]
