@@ -17,8 +17,11 @@ pub fn run(bed: &Bed<'_>, namespace: &Namespace) -> Result<()> {
     bed.release.with("")?;
     namespace.workload("server", "{app: server}", &["/workload", "serve", "8080"])?;
     let server = namespace.ready("server")?;
+    // Not by namespace: whoever is taken for somebody else is to be seen.
     let stream = bed.observe(&json!({
-        "allow": [{ "remotePorts": [8080] }], "kinds": ["EVENT_KIND_ESTABLISHED"], "follow": true,
+        "allow": [{ "remoteCidrs": [server], "remotePorts": [8080] }],
+        "kinds": ["EVENT_KIND_ESTABLISHED"],
+        "follow": true,
     }))?;
     let command = json!(["/workload", "get", format!("{server}:8080")]);
     namespace.apply(&format!(
