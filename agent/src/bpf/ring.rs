@@ -2,8 +2,11 @@
 //!
 //! aya's reader publishes its position per record and does not tell the producer's; both are needed here. The
 //! layout is the kernel's (kernel/bpf/ringbuf.c): one page with the consumer's position (read-write), one page
-//! with the producer's, then the data, mapped twice in a row so that a record never wraps. Positions only grow.
-//! A record is an 8-byte head (length with two flag bits, page offset) and the payload, padded to 8 bytes.
+//! with the producer's, then the data. Positions only grow. A record is an 8-byte head (length with two flag bits,
+//! page offset) and the payload, padded to 8 bytes.
+//!
+//! The kernel offers the data twice in a row, so that a record never wraps. Here it is mapped once, for every mapped
+//! page counts as memory of this process; the one record in thousands that wraps is put together in a buffer.
 
 use std::{
     io,
@@ -34,8 +37,10 @@ pub struct Ring {
     fd: OwnedFd,
     /// The consumer's page: written by us.
     consumer: MmapRaw,
-    /// The producer's page and the data, twice: written by the kernel.
+    /// The producer's page and the data: written by the kernel.
     producer: MmapRaw,
+    /// A record that wraps, in one piece.
+    whole: Vec<u8>,
     page: usize,
     mask: usize,
     /// The page of the map `ARMED`, shared by all rings.
@@ -68,11 +73,20 @@ impl Ring {
         let consumer = MmapOptions::new().len(page).map_raw(fd.as_raw_fd()).map_err(error)?;
         let producer = MmapOptions::new()
             .offset(page as u64)
-            .len(page + 2 * bytes)
+            .len(page + bytes)
             .map_raw_read_only(fd.as_raw_fd())
             .map_err(error)?;
-        let mut ring =
-            Self { fd, consumer, producer, page, mask: bytes - 1, armed, index: index as usize, position: 0 };
+        let mut ring = Self {
+            fd,
+            consumer,
+            producer,
+            whole: Vec::new(),
+            page,
+            mask: bytes - 1,
+            armed,
+            index: index as usize,
+            position: 0,
+        };
         ring.position = ring.consumer_position().load(Ordering::Relaxed);
         Ok(ring)
     }
@@ -103,9 +117,9 @@ impl Ring {
         let mut published = self.position;
         let mut end = self.producer_position();
         while self.position < end && !stopped {
-            let at = self.page + (self.position as usize & self.mask);
-            // SAFETY: `at` is inside the mapping: below the first copy of the data's end.
-            let record = unsafe { self.producer.as_mut_ptr().add(at) };
+            let at = self.position as usize & self.mask;
+            // SAFETY: `at` is below the data's end, and the page before it is mapped, too.
+            let record = unsafe { self.producer.as_mut_ptr().add(self.page + at) };
             // SAFETY: heads are 8-byte aligned, and the kernel writes them atomically.
             let head = unsafe { AtomicU32::from_ptr(record.cast()) };
             let head = head.load(Ordering::Acquire);
@@ -114,13 +128,27 @@ impl Ring {
             }
             let length = (head & !(BUSY | DISCARDED)) as usize;
             if head & DISCARDED == 0 {
-                // SAFETY: the payload follows the head, and the double mapping keeps it in one piece.
+                // Heads are 8-byte aligned: at least the head itself is in one piece.
+                let to_end = self.mask + 1 - at - HEAD;
+                // SAFETY: the payload follows the head; what there is of it before the data's end is at most
+                // `to_end` bytes, so the pointer is at most one past the mapping.
                 let payload = unsafe { record.add(HEAD) };
-                // SAFETY: the record is committed, so the kernel does not touch it until the position is
-                // published below.
-                let payload = unsafe { std::slice::from_raw_parts(payload, length) };
+                // SAFETY: all of it is inside the mapping, and the record is committed, so the kernel does not
+                // touch it until the position is published below.
+                let payload = unsafe { std::slice::from_raw_parts(payload, length.min(to_end)) };
                 records += 1;
-                stopped = visit(payload).is_break();
+                stopped = if length <= to_end {
+                    visit(payload).is_break()
+                } else {
+                    // SAFETY: the data begins after the producer's page.
+                    let data = unsafe { self.producer.as_mut_ptr().add(self.page) };
+                    // SAFETY: a record is not longer than the data, so its rest is inside of it; committed, as above.
+                    let rest = unsafe { std::slice::from_raw_parts(data, length - to_end) };
+                    self.whole.clear();
+                    self.whole.extend_from_slice(payload);
+                    self.whole.extend_from_slice(rest);
+                    visit(&self.whole).is_break()
+                };
             }
             self.position += (HEAD + length.next_multiple_of(8)) as u64;
             // Give room back in steps, so that a long batch does not starve the programs.

@@ -187,7 +187,10 @@ impl Results {
         {
             table.row([name.to_owned(), format!("{resident:.1}"), format!("{anonymous:.1}")]);
         }
-        format!("The pages of a ring count twice in RSS, for its data is mapped twice.\n\n{table}")
+        format!(
+            "A ring's pages count in RSS as often as its data is mapped: once in Sockeye, twice where libbpf's or aya's \
+             reader is used.\n\n{table}"
+        )
     }
 }
 
