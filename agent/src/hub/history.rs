@@ -21,6 +21,11 @@ impl History {
         if self.capacity == 0 {
             return Some(item);
         }
+        if self.items.capacity() == 0 {
+            // All of it at once: what grows step by step ends up larger than asked for. Memory that is not written yet
+            // is none.
+            self.items.reserve_exact(self.capacity);
+        }
         let gone = if self.items.len() >= self.capacity { self.items.pop_front() } else { None };
         self.items.push_back(item);
         gone

@@ -1,7 +1,11 @@
 //! A subscriber's queue: bounded; the oldest give way, and are counted.
 //!
-//! The engine's thread puts in, the stream's task takes out. The lock is held for a push or for moving a batch
+//! The engine's thread puts in, the stream's task takes out. The lock is held for a push or for handing a batch
 //! out; nobody waits while holding it.
+//!
+//! Events lie in blocks, and a block goes out as it is: nothing is copied, and a block that comes back is written
+//! again while the caches still have it. A burst leaves a few empty blocks, and those go, too, when nothing has come for
+//! a while.
 
 use std::{
     collections::VecDeque,
@@ -71,7 +75,14 @@ pub struct Queue {
 
 #[derive(Default)]
 struct Inner {
-    items: VecDeque<Item>,
+    /// Never an empty one.
+    blocks: VecDeque<Vec<Item>>,
+    /// So many of the first block are lost already.
+    skip: usize,
+    /// Events that are there.
+    len: usize,
+    /// Empty ones, to be used again.
+    spare: Vec<Vec<Item>>,
     overflow: Overflow,
     lost: Vec<Lost>,
     ended: Option<End>,
@@ -81,6 +92,42 @@ struct Inner {
 
 /// Kinds of losses that a subscriber can have waiting; a full list adds up in its last entries.
 const MOST_LOST: usize = 64;
+
+/// Events of a block; a batch is one.
+const BLOCK: usize = 512;
+
+/// Empty blocks that are kept: what the engine hands over in one look on a busy machine.
+const SPARE: usize = 4;
+
+impl Inner {
+    /// Nothing of the first block is wanted any more: it can be used again.
+    fn drop_first(&mut self) {
+        self.skip = 0;
+        let has_room = self.spare.len() < SPARE;
+        if let Some(mut block) = self.blocks.pop_front().filter(|block| has_room && block.capacity() > 0) {
+            block.clear();
+            self.spare.push(block);
+        }
+    }
+
+    /// Loses the oldest event.
+    fn lose(&mut self) {
+        let Some(oldest) = self.blocks.front().and_then(|block| block.get(self.skip)) else { return };
+        let at = oldest.event.wall_ns;
+        let overflow = &mut self.overflow;
+        if overflow.count == 0 {
+            overflow.first_ns = at;
+        }
+        overflow.count += 1;
+        overflow.last_ns = at;
+        self.total_lost += 1;
+        self.len -= 1;
+        self.skip += 1;
+        if self.blocks.front().is_some_and(|block| block.len() == self.skip) {
+            self.drop_first();
+        }
+    }
+}
 
 impl Queue {
     /// A queue for so many events; they take room only while they are there.
@@ -96,19 +143,19 @@ impl Queue {
     /// Puts an event in; a full queue loses its oldest.
     pub fn push(&self, item: Item) {
         let mut inner = self.lock();
-        if inner.items.len() >= self.capacity
-            && let Some(oldest) = inner.items.pop_front()
-        {
-            let at = oldest.event.wall_ns;
-            let overflow = &mut inner.overflow;
-            if overflow.count == 0 {
-                overflow.first_ns = at;
-            }
-            overflow.count += 1;
-            overflow.last_ns = at;
-            inner.total_lost += 1;
+        if inner.len >= self.capacity {
+            inner.lose();
         }
-        inner.items.push_back(item);
+        inner.len += 1;
+        match inner.blocks.back_mut().filter(|block| block.len() < block.capacity()) {
+            Some(block) => block.push(item),
+            None => {
+                let spare = inner.spare.pop();
+                let mut block = spare.unwrap_or_else(|| Vec::with_capacity(BLOCK.min(self.capacity)));
+                block.push(item);
+                inner.blocks.push_back(block);
+            }
+        }
     }
 
     /// Tells of a loss before the queue.
@@ -145,7 +192,7 @@ impl Queue {
 
     /// Wakes the reader, if anything is there.
     pub fn wake(&self) {
-        if !self.lock().items.is_empty() {
+        if !self.is_empty() {
             self.news.notify_one();
         }
     }
@@ -157,7 +204,7 @@ impl Queue {
 
     /// How many events wait.
     pub fn len(&self) -> usize {
-        self.lock().items.len()
+        self.lock().len
     }
 
     /// Whether no event waits.
@@ -165,20 +212,55 @@ impl Queue {
         self.len() == 0
     }
 
-    /// Moves at most `most` events out into `into`, whose allocations are used again.
+    /// Moves the oldest events, at most `most`, out into `into`, whose allocations are used again. There may be more.
     pub fn take(&self, most: usize, into: &mut Batch) {
         into.items.clear();
         into.lost.clear();
         let mut inner = self.lock();
-        let count = inner.items.len().min(most);
-        into.items.extend(inner.items.drain(..count));
+        let skip = std::mem::take(&mut inner.skip);
+        if let Some(first) = inner.blocks.front_mut() {
+            // What is lost is not told as there.
+            first.drain(..skip);
+            if first.len() <= most {
+                std::mem::swap(first, &mut into.items);
+                inner.drop_first();
+            } else {
+                into.items.extend(first.drain(..most));
+            }
+        }
+        // Small blocks go together; of a large one a part would have to be copied, and the rest moved.
+        while let Some(next) = inner.blocks.front_mut().filter(|next| into.items.len() + next.len() <= most) {
+            into.items.append(next);
+            inner.drop_first();
+        }
+        let count = into.items.len();
+        inner.len -= count;
         into.lost.append(&mut inner.lost);
         let overflow = std::mem::take(&mut inner.overflow);
         into.overflow = (overflow.count > 0).then_some(overflow);
-        into.more = !inner.items.is_empty();
+        into.more = inner.len > 0;
         // What is there goes out first.
         into.ended = if into.more { None } else { inner.ended.clone() };
         inner.total_taken += count as u64;
+    }
+
+    /// Gives back the memory of blocks that are empty. Whoever waits for news calls it: then none is needed soon.
+    pub fn tidy(&self) {
+        let spare = std::mem::take(&mut self.lock().spare);
+        // Not with the lock: it takes the kernel a while.
+        drop(spare);
+    }
+
+    /// Whether there is something to tidy.
+    pub fn is_untidy(&self) -> bool {
+        !self.lock().spare.is_empty()
+    }
+
+    /// Events that there is memory for.
+    #[cfg(test)]
+    pub fn room(&self) -> usize {
+        let inner = self.lock();
+        inner.blocks.iter().chain(&inner.spare).map(Vec::capacity).sum()
     }
 
     /// Events that were taken out, and lost, since the beginning.

@@ -7,6 +7,9 @@ use crate::event::Event;
 /// How many wait at most; then the oldest goes on without a name.
 const MOST: usize = 4096;
 
+/// Room that is kept while none waits.
+const FEW: usize = 64;
+
 /// The waiting events, the oldest first.
 pub struct Waiting {
     events: VecDeque<Event>,
@@ -36,7 +39,12 @@ impl Waiting {
     pub fn next(&mut self, now_boot_ns: u64, mut is_known: impl FnMut(&Event) -> bool) -> Option<Event> {
         let over = |event: &Event| event.boot_ns.saturating_add(self.longest_ns) <= now_boot_ns;
         let index = self.events.iter().position(|event| over(event) || is_known(event))?;
-        self.events.remove(index)
+        let event = self.events.remove(index);
+        if self.events.is_empty() {
+            // Many wait at once where a pod is new, and then for long none.
+            self.events.shrink_to(FEW);
+        }
+        event
     }
 
     /// When the oldest is over its time (CLOCK_BOOTTIME).

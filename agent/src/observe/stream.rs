@@ -19,7 +19,7 @@ use super::raw::Encoded;
 use crate::{
     event::{Lost, LostStage},
     host::clock::Clock,
-    hub::{Batch, End, Item, Overflow, Subscriber},
+    hub::{Batch, End, Item, Overflow, Queue, Subscriber},
     wire::{Encoder, Origin, convert},
 };
 
@@ -27,6 +27,8 @@ use crate::{
 const FULL: usize = 512;
 /// How often a stream that has nothing to say says so.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+/// A stream that has had nothing to say for so long gives its queue's empty memory back.
+const QUIET: Duration = Duration::from_millis(100);
 /// An event can be on its way for so long: it may have waited for its pod's name.
 const UNDER_WAY: Duration = Duration::from_secs(1);
 /// Losses of this subscriber are told at most so often.
@@ -111,9 +113,10 @@ impl Stream {
         let mut batch = Batch::default();
         loop {
             let deadline = self.until();
+            let silence = HEARTBEAT.min(deadline.unwrap_or(HEARTBEAT));
             let news = tokio::select! {
                 () = queue.news() => true,
-                () = tokio::time::sleep(HEARTBEAT.min(deadline.unwrap_or(HEARTBEAT))) => false,
+                () = silent(&queue, silence) => false,
                 () = self.answers.closed() => return Err(Over::Gone),
             };
             if news && queue.len() < FULL {
@@ -236,6 +239,16 @@ impl Stream {
         let bytes = answer.encode_to_vec().into();
         self.answers.send(Ok(Encoded(bytes))).await.map_err(|_| Over::Gone)
     }
+}
+
+/// Waits, and tidies up meanwhile.
+async fn silent(queue: &Queue, mut time: Duration) {
+    if queue.is_untidy() && time > QUIET {
+        tokio::time::sleep(QUIET).await;
+        queue.tidy();
+        time -= QUIET;
+    }
+    tokio::time::sleep(time).await;
 }
 
 /// A loss on the way to the subscribers, as the API's message.

@@ -39,6 +39,51 @@ fn a_large_queue_is_taken_in_batches_and_in_order() {
 }
 
 #[test]
+fn many_events_come_out_whole_and_in_order_whatever_is_lost_and_taken_between() {
+    const CAPACITY: usize = 1500;
+    let queue = Queue::new(CAPACITY);
+    let mut batch = Batch::default();
+    let (mut at, mut expected) = (0, 1);
+    for (pushed, most) in [(700, 512), (900, 512), (3000, 512), (1, 100), (511, 512), (2000, 7)].repeat(3) {
+        for _ in 0..pushed {
+            at += 1;
+            queue.push(item(at));
+        }
+        assert!(queue.len() <= CAPACITY);
+        queue.take(most, &mut batch);
+        assert!(batch.items.len() <= most);
+        let lost = batch.overflow.unwrap_or_default();
+        assert!(lost.count == 0 || (lost.first_ns, lost.last_ns) == (expected, expected + lost.count - 1));
+        expected += lost.count;
+        for time in times(&batch) {
+            assert_eq!(time, expected);
+            expected += 1;
+        }
+        assert_eq!((queue.len() as u64, batch.more), (at + 1 - expected, at + 1 > expected));
+    }
+    let (taken, lost) = queue.totals();
+    assert_eq!(taken + lost + queue.len() as u64, at);
+}
+
+#[test]
+fn after_a_burst_some_of_its_memory_is_used_again_and_none_is_kept_when_it_is_quiet() {
+    let queue = Queue::new(8192);
+    let mut batch = Batch::default();
+    (1..=8192).for_each(|at| queue.push(item(at)));
+    let full = queue.room();
+    while !queue.is_empty() {
+        queue.take(512, &mut batch);
+    }
+    assert!(full >= 8192 && queue.room() == 4 * 512, "{full}, then {}", queue.room());
+    (1..=1024).for_each(|at| queue.push(item(at)));
+    assert_eq!(queue.room(), 4 * 512, "what is there is used again");
+    assert!(queue.is_untidy());
+    queue.tidy();
+    assert!(!queue.is_untidy());
+    assert_eq!((queue.len(), queue.room()), (1024, 1024));
+}
+
+#[test]
 fn the_end_comes_after_all_that_is_there() {
     let queue = Queue::new(100);
     (1..=3).for_each(|at| queue.push(item(at)));
