@@ -17,7 +17,7 @@ use super::{
     wish::{Token, Wish},
 };
 use crate::{
-    bpf::Counts,
+    bpf::{Counts, pages},
     decode::Context,
     engine::{Config, Degraded, Engine, EngineError},
     event::{Event, Kinds, LostStage},
@@ -252,6 +252,8 @@ struct Running<N> {
     idle_since: Option<Instant>,
     /// Somebody came or went: filters are to be made anew.
     changed: bool,
+    /// Code ran that runs rarely: its pages can go.
+    ran_rare_code: bool,
     stopping: bool,
     rate: Rate,
     published: Arc<Mutex<Arc<Status>>>,
@@ -297,6 +299,7 @@ impl<N: Naming> Running<N> {
             tried: None,
             idle_since: None,
             changed: true,
+            ran_rare_code: true,
             stopping: false,
             rate: Rate::default(),
             published,
@@ -435,6 +438,7 @@ impl<N: Naming> Running<N> {
             return;
         }
         self.changed = false;
+        self.ran_rare_code = true;
         if let Err(error) = self.attach(kinds) {
             self.broke(&error);
             return;
@@ -505,6 +509,9 @@ impl<N: Naming> Running<N> {
         let status = Arc::new(self.status());
         *self.published.lock().unwrap_or_else(PoisonError::into_inner) = status;
         self.publish_at = Instant::now() + PUBLISH_EVERY;
+        if std::mem::take(&mut self.ran_rare_code) {
+            pages::let_go(&self.settings.roots);
+        }
     }
 
     fn status(&mut self) -> Status {
