@@ -4,8 +4,8 @@
 //! out; nobody waits while holding it.
 //!
 //! Events lie in blocks, and a block goes out as it is: nothing is copied, and a block that comes back is written
-//! again while the caches still have it. A burst leaves a few empty blocks, and those go, too, when nothing has come for
-//! a while.
+//! again while the caches still have it. When nothing has come for a while, the empty blocks are given back; not
+//! before, for memory that comes anew is cleared by the kernel, page by page, in the engine's time.
 
 use std::{
     collections::VecDeque,
@@ -96,15 +96,11 @@ const MOST_LOST: usize = 64;
 /// Events of a block; a batch is one.
 const BLOCK: usize = 512;
 
-/// Empty blocks that are kept: what the engine hands over in one look on a busy machine.
-const SPARE: usize = 4;
-
 impl Inner {
     /// Nothing of the first block is wanted any more: it can be used again.
     fn drop_first(&mut self) {
         self.skip = 0;
-        let has_room = self.spare.len() < SPARE;
-        if let Some(mut block) = self.blocks.pop_front().filter(|block| has_room && block.capacity() > 0) {
+        if let Some(mut block) = self.blocks.pop_front().filter(|block| block.capacity() > 0) {
             block.clear();
             self.spare.push(block);
         }

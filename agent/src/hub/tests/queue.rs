@@ -66,7 +66,7 @@ fn many_events_come_out_whole_and_in_order_whatever_is_lost_and_taken_between() 
 }
 
 #[test]
-fn after_a_burst_some_of_its_memory_is_used_again_and_none_is_kept_when_it_is_quiet() {
+fn after_a_burst_its_memory_is_used_again_and_given_back_when_it_is_quiet() {
     let queue = Queue::new(8192);
     let mut batch = Batch::default();
     (1..=8192).for_each(|at| queue.push(item(at)));
@@ -74,13 +74,14 @@ fn after_a_burst_some_of_its_memory_is_used_again_and_none_is_kept_when_it_is_qu
     while !queue.is_empty() {
         queue.take(512, &mut batch);
     }
-    assert!(full >= 8192 && queue.room() == 4 * 512, "{full}, then {}", queue.room());
-    (1..=1024).for_each(|at| queue.push(item(at)));
-    assert_eq!(queue.room(), 4 * 512, "what is there is used again");
+    let emptied = queue.room();
+    assert!(full >= 8192 && emptied >= full - 512, "{full}, then {emptied}");
+    (1..=4096).for_each(|at| queue.push(item(at)));
+    assert_eq!(queue.room(), emptied, "what is there is used again");
     assert!(queue.is_untidy());
     queue.tidy();
     assert!(!queue.is_untidy());
-    assert_eq!((queue.len(), queue.room()), (1024, 1024));
+    assert_eq!((queue.len(), queue.room()), (4096, 4096));
 }
 
 #[test]
