@@ -438,7 +438,6 @@ impl<N: Naming> Running<N> {
             return;
         }
         self.changed = false;
-        self.ran_rare_code = true;
         if let Err(error) = self.attach(kinds) {
             self.broke(&error);
             return;
@@ -470,8 +469,11 @@ impl<N: Naming> Running<N> {
             shared: true,
         };
         self.tried = Some(Instant::now());
+        if self.engine.is_some() && kinds == self.attached_for {
+            return Ok(());
+        }
+        self.ran_rare_code = true;
         match &mut self.engine {
-            Some(_) if kinds == self.attached_for => {}
             Some(engine) => engine.adjust(&config)?,
             None => {
                 let mut engine = Engine::load(&config)?;
