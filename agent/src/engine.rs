@@ -307,7 +307,7 @@ impl Engine {
 
     /// The programs that are attached, with what the kernel counted of each.
     pub fn programs(&self) -> impl Iterator<Item = (&'static str, Counts)> {
-        self.attached.iter().map(|attached| (attached.program, self.object.counts(attached)))
+        self.object.counts(&self.attached)
     }
 
     fn attach(&mut self, plan: &plan::Plan) -> Result<(), EngineError> {

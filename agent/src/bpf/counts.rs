@@ -19,11 +19,11 @@ pub struct Counts {
     pub recursion_misses: Option<u64>,
 }
 
-/// Reads them.
-pub(super) fn of(program: &ProgramFd) -> Counts {
+/// Reads them; runs and their time only where the kernel [is counting](is_counting).
+pub(super) fn of(program: &ProgramFd, is_counting: bool) -> Counts {
     let counts = said_of(program);
     // Zeros while nobody counts, and what an earlier hour counted, are no counts.
-    if is_counting() { counts } else { Counts { runs: None, run_time: None, ..counts } }
+    if is_counting { counts } else { Counts { runs: None, run_time: None, ..counts } }
 }
 
 /// [`Counts::recursion_misses`] alone, which are always counted.
@@ -38,7 +38,7 @@ fn said_of(program: &ProgramFd) -> Counts {
 }
 
 /// Whether the kernel counts runs; that takes time, so it seldom does.
-fn is_counting() -> bool {
+pub(super) fn is_counting() -> bool {
     let switch = std::fs::read_to_string("/proc/sys/kernel/bpf_stats_enabled");
     switch.is_ok_and(|switch| switch.trim() == "1")
 }

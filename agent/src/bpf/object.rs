@@ -234,8 +234,9 @@ impl Object {
         counts::recursion_misses(&attached.fd)
     }
 
-    /// What the kernel counted of a program since its load.
-    pub fn counts(&self, attached: &Attached) -> Counts {
-        counts::of(&attached.fd)
+    /// What the kernel counted of each program since its load.
+    pub fn counts(&self, attached: &[Attached]) -> impl Iterator<Item = (&'static str, Counts)> {
+        let is_counting = counts::is_counting();
+        attached.iter().map(move |one| (one.program, counts::of(&one.fd, is_counting)))
     }
 }
