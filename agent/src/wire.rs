@@ -26,6 +26,8 @@ mod numbers;
 mod tests;
 mod write;
 
+pub use numbers::kind as kind_number;
+
 use crate::{event::Event, identity::Identity};
 
 /// What the server knows of itself and puts into every event.

@@ -6,7 +6,6 @@ use std::{ops::ControlFlow, sync::Arc, time::Duration};
 use agent::{
     decode::{Context, Decoded, decode},
     engine::{Routing, Sink as _},
-    event::EventKind,
     filter::compile::Compiled,
     host::Roots,
     hub::{Batch, Exchange, Item, Named, Queue, wish::Wish},
@@ -15,6 +14,7 @@ use agent::{
         names::Names,
         pods::{Change, Seen},
     },
+    wire::kind_number,
 };
 use proto::v1;
 use tokio::sync::mpsc;
@@ -44,7 +44,7 @@ impl Bed {
         let named = Named::new(names(), "worker-1".to_owned());
         let wait = Duration::from_millis(500);
         let mut exchange = Exchange::new(named, HISTORY_BYTES, true, wait, Duration::from_secs(5));
-        let kinds = mix.kinds().iter().map(|kind| number(kind).into()).collect();
+        let kinds = mix.kinds().iter().map(|kind| kind_number(kind).into()).collect();
         let wish = Wish::read(&v1::ObserveRequest { kinds, ..v1::ObserveRequest::default() })
             .expect("it asks for kinds and nothing else");
         let queue = Arc::new(Queue::new(QUEUE));
@@ -101,17 +101,4 @@ fn told(identity: &Identity) -> (Seen, String) {
         ..Seen::default()
     };
     (seen, format!("/kubepods/burstable/pod{}/{}", pod.uid, container.id))
-}
-
-fn number(kind: EventKind) -> v1::EventKind {
-    match kind {
-        EventKind::StateChange => v1::EventKind::StateChange,
-        EventKind::Connect => v1::EventKind::Connect,
-        EventKind::Established => v1::EventKind::Established,
-        EventKind::ConnectFailed => v1::EventKind::ConnectFailed,
-        EventKind::Accept => v1::EventKind::Accept,
-        EventKind::Close => v1::EventKind::Close,
-        EventKind::Listen => v1::EventKind::Listen,
-        EventKind::Closing => v1::EventKind::Closing,
-    }
 }

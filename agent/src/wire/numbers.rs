@@ -7,7 +7,8 @@ use crate::{
     identity::ContainerKind,
 };
 
-pub(super) const fn kind(kind: EventKind) -> v1::EventKind {
+/// A kind of events, as the API has it.
+pub const fn kind(kind: EventKind) -> v1::EventKind {
     match kind {
         EventKind::StateChange => v1::EventKind::StateChange,
         EventKind::Connect => v1::EventKind::Connect,
