@@ -12,24 +12,23 @@ use crate::{
 
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub fn set_state(ctx: BtfTracePointContext) -> i32 {
-    let sk: *mut c_void = ctx.arg(0);
-    let old: i32 = ctx.arg(1);
-    let new: i32 = ctx.arg(2);
-    if let Some(tcp) = unsafe { Tcp::new(sk) } {
-        engine::changed(tcp, old as u8, new as u8, Program::State);
-    }
-    0
+    handle(&ctx, |tcp, old, new| engine::changed(tcp, old, new, Program::State))
 }
 
 /// The same a second time, attached behind the first: the kernel's recursion guard is per program, so this one sees
 /// what the first one missed. Costs a look at the socket's record where nothing was missed.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub fn set_state_again(ctx: BtfTracePointContext) -> i32 {
+    handle(&ctx, engine::changed_unseen)
+}
+
+#[inline(always)]
+fn handle(ctx: &BtfTracePointContext, change: impl FnOnce(Tcp, u8, u8)) -> i32 {
     let sk: *mut c_void = ctx.arg(0);
     let old: i32 = ctx.arg(1);
     let new: i32 = ctx.arg(2);
     if let Some(tcp) = unsafe { Tcp::new(sk) } {
-        engine::changed_unseen(tcp, old as u8, new as u8);
+        change(tcp, old as u8, new as u8);
     }
     0
 }
