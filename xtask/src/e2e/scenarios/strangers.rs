@@ -87,10 +87,7 @@ pub fn tokens(bed: &Bed<'_>, namespace: &Namespace) -> Result<()> {
     ] {
         let header: &[&str] = if header.is_empty() { &[] } else { &["-H", &header] };
         let options = [&tls[..], header, &["-max-time", "5"]].concat();
-        let Err(error) = call(bed, &options, &address, OBSERVE, &request) else { bail!("{who} is let in") };
-        let error = format!("{error:#}");
-        println!("{who}: {}", error.rsplit("desc = ").next().unwrap_or_default());
-        ensure!(error.contains("Unauthenticated"), "{who}: {error}");
+        refused(who, "Unauthenticated", call(bed, &options, &address, OBSERVE, &request))?;
     }
 
     let token = |account: &str| token(account, "sockeye");
@@ -113,11 +110,9 @@ pub fn tokens(bed: &Bed<'_>, namespace: &Namespace) -> Result<()> {
     ] {
         let header = token(account)?;
         let options = [&tls[..], &["-H", &header, "-max-time", "5"]].concat();
-        let Err(error) = call(bed, &options, &address, OBSERVE, &request) else { bail!("{who} gets it") };
-        let error = format!("{error:#}");
-        let message = error.rsplit("desc = ").next().unwrap_or_default();
-        println!("{who}: {message}");
-        ensure!(error.contains("PermissionDenied") && message.contains(named), "{who}: {error}");
+        let answer = call(bed, &options, &address, OBSERVE, &request);
+        let message = refused(who, "PermissionDenied", answer)?;
+        ensure!(message.contains(named), "{who}: {message}");
     }
     Ok(())
 }
@@ -126,6 +121,16 @@ fn call(bed: &Bed<'_>, options: &[&str], address: &str, method: &str, request: &
     let mut command = Command::new(&bed.grpcurl);
     command.args(["-connect-timeout", "5"]).args(options).args(["-d", &request.to_string(), address, method]);
     process::output(&mut command)
+}
+
+/// The server's words to somebody whom it must refuse.
+fn refused(who: &str, code: &str, answer: Result<String>) -> Result<String> {
+    let Err(error) = answer else { bail!("{who} is let in") };
+    let error = format!("{error:#}");
+    ensure!(error.contains(code), "{who}: {error}");
+    let message = error.rsplit("desc = ").next().unwrap_or_default();
+    println!("{who}: {message}");
+    Ok(message.to_owned())
 }
 
 /// A folder for certificates.
