@@ -128,7 +128,9 @@ fn refused(who: &str, code: &str, answer: Result<String>) -> Result<String> {
     let Err(error) = answer else { bail!("{who} is let in") };
     let error = format!("{error:#}");
     ensure!(error.contains(code), "{who}: {error}");
-    let message = error.rsplit("desc = ").next().unwrap_or_default();
+    // grpcurl has two ways to say it. Before it stands the call, with the request's own words.
+    let message = ["desc = ", "Message: "].into_iter().find_map(|mark| Some(error.rsplit_once(mark)?.1));
+    let message = message.with_context(|| format!("{who}: no message in {error}"))?.trim();
     println!("{who}: {message}");
     Ok(message.to_owned())
 }
