@@ -62,13 +62,19 @@ pub fn doctor() -> Value {
 }
 
 /// Mounts tracefs where nobody has, for tools that attach through it. Stays: it is the machine's own.
+///
+/// Under lockdown=confidentiality it is mounted and empty, for nothing may be created in it (fs/tracefs/inode.c,
+/// `tracefs_create_file`); what needs it is then lacking, and says so itself.
 pub fn mount_tracefs() -> Result<(), String> {
     let tracefs = std::path::Path::new("/sys/kernel/tracing");
     if tracefs.join("events").exists() {
         return Ok(());
     }
     let none = rustix::mount::MountFlags::empty();
-    rustix::mount::mount("none", tracefs, "tracefs", none, None).map_err(|error| format!("tracefs: {error}"))
+    match rustix::mount::mount("none", tracefs, "tracefs", none, None) {
+        Ok(()) | Err(rustix::io::Errno::BUSY) => Ok(()),
+        Err(error) => Err(format!("tracefs: {error}")),
+    }
 }
 
 /// Whether a type of this name is in the running kernel's BTF. The strings are NUL-terminated.
