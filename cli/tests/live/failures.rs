@@ -6,7 +6,7 @@ use crate::{
     bed::{
         actor::Actor,
         event::Event,
-        kernel,
+        kernel::{self, Requirement},
         netns::{Pair, Routed},
         order::{Connect, Order},
         trace::Trace,
@@ -116,7 +116,7 @@ fn net_unreachable_said_by_a_router() {
 
 #[test]
 fn no_route_fails_before_any_state_and_is_seen() {
-    begin!();
+    begin!(Requirement::SyscallTracepoints);
     let pair = Pair::new();
     let mut actor = Actor::new("no-route", &pair.a);
     for address in ["10.98.0.1:80", "[fd98::1]:80"] {
@@ -131,7 +131,7 @@ fn no_route_fails_before_any_state_and_is_seen() {
 
 #[test]
 fn denied_by_a_route() {
-    begin!();
+    begin!(Requirement::SyscallTracepoints);
     let pair = Pair::new();
     pair.a.ip(&["route", "add", "prohibit", "10.98.0.0/16"]);
     pair.a.ip(&["-6", "route", "add", "prohibit", "fd98::/64"]);

@@ -15,6 +15,9 @@ pub enum Requirement {
     SendReceiveTracepoints,
     /// Programs may read what their types do not reach. Refused under lockdown=confidentiality.
     ProbeReads,
+    /// System calls are seen at their tracepoints: what fails before the socket has a state. They have no number
+    /// under lockdown=confidentiality, where tracefs stays empty.
+    SyscallTracepoints,
 }
 
 /// Why it cannot be had, or `None` where it can. Begins with the words that `xtask test` accepts as a reason.
@@ -23,10 +26,10 @@ pub fn lacks(requirement: Requirement) -> Option<String> {
         Requirement::SendReceiveTracepoints => (!btf_has("btf_trace_sock_send_length"))
             .then(|| "this kernel lacks the sock_send_length tracepoint".to_owned()),
         Requirement::ProbeReads => {
-            let modes = std::fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
-            modes
-                .contains("[confidentiality]")
-                .then(|| "this kernel lacks probe reads: lockdown=confidentiality".to_owned())
+            is_confidential().then(|| "this kernel lacks probe reads: lockdown=confidentiality".to_owned())
+        }
+        Requirement::SyscallTracepoints => {
+            is_confidential().then(|| "this kernel lacks tracefs: lockdown=confidentiality".to_owned())
         }
         Requirement::Fexit => {
             let report = doctor();
@@ -41,6 +44,11 @@ pub fn lacks(requirement: Requirement) -> Option<String> {
             Some("this kernel lacks fexit: it refuses such programs (EPERM)".to_owned())
         }
     }
+}
+
+fn is_confidential() -> bool {
+    let modes = std::fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
+    modes.contains("[confidentiality]")
 }
 
 /// Whether the running kernel is one that must be refused (5.10), and nothing else can be tested.
