@@ -10,7 +10,7 @@ use std::{
 };
 
 use agent_common::record::{self, Header, Owner, RecordType, Relation, Socket, flag};
-use zerocopy::FromBytes;
+use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use crate::event::{
     Comm, Event, EventKind, Family, IdentitySource, Kinds, Process, Role, StateChange, TcpState,
@@ -40,6 +40,15 @@ pub struct Context {
 pub struct Decoded {
     /// What happened.
     pub event: Event,
+    /// The conjunctions that accept it.
+    pub verdict: u64,
+    /// The lowest byte of the generation of the filter that said so.
+    pub generation: u8,
+}
+
+/// What the kernel's filter said of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
     /// The conjunctions that accept it.
     pub verdict: u64,
     /// The lowest byte of the generation of the filter that said so.
@@ -110,19 +119,29 @@ pub enum DecodeError {
 /// # Errors
 /// Where the bytes are no record of this build.
 pub fn decode(bytes: &[u8], context: &Context) -> Result<Decoded, DecodeError> {
+    let mut event = BLANK;
+    let Verdict { verdict, generation } = decode_into(bytes, context, &mut event)?;
+    Ok(Decoded { event, verdict, generation })
+}
+
+/// Reads one record into the place of another event: events are half a KiB, and moving one takes as long as reading it.
+///
+/// # Errors
+/// Where the bytes are no record of this build. The event is of no use then.
+pub fn decode_into(bytes: &[u8], context: &Context, event: &mut Event) -> Result<Verdict, DecodeError> {
     let (header, _) = Header::read_from_prefix(bytes)
         .map_err(|_| DecodeError::Short { length: bytes.len(), header: size_of::<Header>() })?;
-    let event = match record_type(header.record)? {
-        RecordType::Transition => transition(&read(bytes, RecordType::Transition, &header)?, context),
-        RecordType::Connection => connection(&read(bytes, RecordType::Connection, &header)?, context),
-        RecordType::SyscallConnect => {
-            Ok(syscall_connect(&read(bytes, RecordType::SyscallConnect, &header)?, context))
-        }
-        RecordType::Snapshot => snapshot(&read(bytes, RecordType::Snapshot, &header)?, context),
-        RecordType::Listed => listed(&read(bytes, RecordType::Listed, &header)?, context),
-        RecordType::CgroupMade => Err(DecodeError::NoEvent { record: RecordType::CgroupMade }),
+    let record = record_type(header.record)?;
+    blank(event, &header, context);
+    match record {
+        RecordType::Transition => read(bytes, record, &header, |it| transition(event, it, context)),
+        RecordType::Connection => read(bytes, record, &header, |it| connection(event, it, context)),
+        RecordType::SyscallConnect => read(bytes, record, &header, |it| syscall_connect(event, it, context)),
+        RecordType::Snapshot => read(bytes, record, &header, |it| snapshot(event, it, context)),
+        RecordType::Listed => read(bytes, record, &header, |it| listed(event, it, context)),
+        RecordType::CgroupMade => Err(DecodeError::NoEvent { record }),
     }?;
-    Ok(Decoded { event, verdict: header.verdict, generation: header.generation })
+    Ok(Verdict { verdict: header.verdict, generation: header.generation })
 }
 
 fn record_type(number: u8) -> Result<RecordType, DecodeError> {
@@ -139,32 +158,40 @@ fn record_type(number: u8) -> Result<RecordType, DecodeError> {
     .ok_or(DecodeError::Type { number })
 }
 
-fn read<T: FromBytes>(bytes: &[u8], record: RecordType, header: &Header) -> Result<T, DecodeError> {
+/// Gives the record to `tell`: where it lies, if that is at a place where its type can lie, as in a ring.
+fn read<T: FromBytes + KnownLayout + Immutable, R>(
+    bytes: &[u8],
+    record: RecordType,
+    header: &Header,
+    tell: impl FnOnce(&T) -> Result<R, DecodeError>,
+) -> Result<R, DecodeError> {
     let length = bytes.len();
-    let value = T::read_from_bytes(bytes).map_err(|_| DecodeError::Length {
-        record,
-        length,
-        expected: size_of::<T>(),
-    })?;
+    let wrong = || DecodeError::Length { record, length, expected: size_of::<T>() };
+    if length != size_of::<T>() {
+        return Err(wrong());
+    }
     if usize::from(header.len) != length {
         return Err(DecodeError::StatedLength { record, stated: header.len, length });
     }
-    Ok(value)
+    match T::ref_from_bytes(bytes) {
+        Ok(value) => tell(value),
+        Err(_) => tell(&T::read_from_bytes(bytes).map_err(|_| wrong())?),
+    }
 }
 
-fn transition(record: &record::Transition, context: &Context) -> Result<Event, DecodeError> {
-    let mut event = socket_event(&record.header, &record.socket, context)?;
+fn transition(event: &mut Event, record: &record::Transition, context: &Context) -> Result<(), DecodeError> {
+    socket_event(event, &record.header, &record.socket)?;
     event.process = process(&record.owner);
-    event.identity_source = identity_source(&event, context);
-    Ok(event)
+    event.identity_source = identity_source(event, context);
+    Ok(())
 }
 
-fn connection(record: &record::Connection, context: &Context) -> Result<Event, DecodeError> {
-    let mut event = socket_event(&record.header, &record.socket, context)?;
+fn connection(event: &mut Event, record: &record::Connection, context: &Context) -> Result<(), DecodeError> {
+    socket_event(event, &record.header, &record.socket)?;
     event.owner = process(&record.owner);
     event.user = process(&record.user).filter(|user| user.relation == Relation::User);
     event.process = event.user.or(event.owner);
-    event.identity_source = identity_source(&event, context);
+    event.identity_source = identity_source(event, context);
 
     let counters = close::counters(&record.header, &record.counters);
     if event.kinds.has(EventKind::ConnectFailed) {
@@ -178,35 +205,35 @@ fn connection(record: &record::Connection, context: &Context) -> Result<Event, D
             counters.as_ref().map(|counters| close::payload(&record.header, &record.socket, counters));
         event.counters = counters;
     }
-    Ok(event)
+    Ok(())
 }
 
-fn snapshot(record: &record::Snapshot, context: &Context) -> Result<Event, DecodeError> {
-    let mut event = socket_event(&record.header, &record.socket, context)?;
+fn snapshot(event: &mut Event, record: &record::Snapshot, context: &Context) -> Result<(), DecodeError> {
+    socket_event(event, &record.header, &record.socket)?;
     event.process = process(&record.owner);
-    event.identity_source = identity_source(&event, context);
+    event.identity_source = identity_source(event, context);
     // The flag of this name lasts as long as the socket does; only this record is the snapshot itself. It
     // is the one event that has a state without a change: both ends are the state that was found.
     event.synthetic = true;
     event.state = state_change(&record.header, &record.socket)?;
-    Ok(event)
+    Ok(())
 }
 
 /// A socket of a list: the snapshot's, with what it counted so far.
-fn listed(record: &record::Listed, context: &Context) -> Result<Event, DecodeError> {
-    let snapshot_record = &record.snapshot;
-    let mut event = snapshot(snapshot_record, context)?;
-    let counters = close::counters(&snapshot_record.header, &record.counters);
-    event.payload = counters
-        .as_ref()
-        .map(|counters| close::payload(&snapshot_record.header, &snapshot_record.socket, counters));
+fn listed(event: &mut Event, record: &record::Listed, context: &Context) -> Result<(), DecodeError> {
+    let found = &record.snapshot;
+    snapshot(event, found, context)?;
+    let counters = close::counters(&found.header, &record.counters);
+    event.payload = counters.as_ref().map(|counters| close::payload(&found.header, &found.socket, counters));
     event.counters = counters;
-    Ok(event)
+    Ok(())
 }
 
-fn syscall_connect(record: &record::SyscallConnect, context: &Context) -> Event {
-    let header = &record.header;
-    let mut event = blank(header, context);
+fn syscall_connect(
+    event: &mut Event,
+    record: &record::SyscallConnect,
+    context: &Context,
+) -> Result<(), DecodeError> {
     let failure = failure::of_syscall(record.error, record.elapsed_ns);
     event.cookie = known(record.cookie);
     event.cgroup_id = known(record.cgroup_id);
@@ -218,59 +245,117 @@ fn syscall_connect(record: &record::SyscallConnect, context: &Context) -> Event 
     event.role = Role::Client;
     event.process = process(&record.owner);
     event.owner = event.process;
-    event.start_ns = header.time_ns.checked_sub(record.elapsed_ns).and_then(known);
+    event.start_ns = record.header.time_ns.checked_sub(record.elapsed_ns).and_then(known);
     event.connect_latency = failure.elapsed;
     event.failure = Some(failure);
-    event.identity_source = identity_source(&event, context);
-    event
+    event.identity_source = identity_source(event, context);
+    Ok(())
 }
 
-/// What every record's header says, and nothing else.
-fn blank(header: &Header, context: &Context) -> Event {
+/// An event of which nothing is known.
+pub const BLANK: Event = Event {
+    kinds: Kinds(0),
+    boot_ns: 0,
+    wall_ns: 0,
+    cpu: 0,
+    cookie: None,
+    netns: None,
+    cgroup_id: None,
+    identity_source: IdentitySource::Unknown,
+    family: Family::V4,
+    socket_v6: false,
+    local: None,
+    local_port: None,
+    remote: None,
+    role: Role::Unknown,
+    state: None,
+    process: None,
+    owner: None,
+    user: None,
+    start_ns: None,
+    connect_latency: None,
+    handshake_rtt: None,
+    syn_retransmits: None,
+    backlog: None,
+    queue_time: None,
+    failure: None,
+    close: None,
+    counters: None,
+    payload: None,
+    start_unknown: false,
+    gap: false,
+    repaired: false,
+    synthetic: false,
+};
+
+/// What every record's header says, and nothing else. Each field by itself: most are `None`, which is one byte, and not
+/// the whole event has to be written.
+fn blank(event: &mut Event, header: &Header, context: &Context) {
+    // Without `..`: no field can be forgotten, and keep what it had before.
+    let Event {
+        kinds,
+        boot_ns,
+        wall_ns,
+        cpu,
+        cookie,
+        netns,
+        cgroup_id,
+        identity_source,
+        family,
+        socket_v6,
+        local,
+        local_port,
+        remote,
+        role,
+        state,
+        process,
+        owner,
+        user,
+        start_ns,
+        connect_latency,
+        handshake_rtt,
+        syn_retransmits,
+        backlog,
+        queue_time,
+        failure,
+        close,
+        counters,
+        payload,
+        start_unknown,
+        gap,
+        repaired,
+        synthetic,
+    } = event;
     let has = |bit| header.flags & bit != 0;
-    Event {
-        kinds: Kinds(header.kinds),
-        boot_ns: header.time_ns,
-        wall_ns: header.time_ns.saturating_add_signed(context.wall_offset_ns),
-        cpu: header.cpu,
-        cookie: None,
-        netns: None,
-        cgroup_id: None,
-        identity_source: IdentitySource::Unknown,
-        family: if has(flag::SOCKET_V6) { Family::V6 } else { Family::V4 },
-        socket_v6: has(flag::SOCKET_V6),
-        local: None,
-        local_port: None,
-        remote: None,
-        role: Role::Unknown,
-        state: None,
-        process: None,
-        owner: None,
-        user: None,
-        start_ns: None,
-        connect_latency: None,
-        handshake_rtt: None,
-        syn_retransmits: None,
-        backlog: None,
-        queue_time: None,
-        failure: None,
-        close: None,
-        counters: None,
-        payload: None,
-        start_unknown: has(flag::START_UNKNOWN),
-        gap: has(flag::GAP),
-        repaired: has(flag::REPAIRED),
-        synthetic: false,
-    }
+    *kinds = Kinds(header.kinds);
+    *boot_ns = header.time_ns;
+    *wall_ns = header.time_ns.saturating_add_signed(context.wall_offset_ns);
+    *cpu = header.cpu;
+    (*cookie, *netns, *cgroup_id) = (None, None, None);
+    *identity_source = IdentitySource::Unknown;
+    *family = if has(flag::SOCKET_V6) { Family::V6 } else { Family::V4 };
+    *socket_v6 = has(flag::SOCKET_V6);
+    (*local, *local_port, *remote) = (None, None, None);
+    *role = Role::Unknown;
+    *state = None;
+    (*process, *owner, *user) = (None, None, None);
+    *start_ns = None;
+    (*connect_latency, *handshake_rtt, *queue_time) = (None, None, None);
+    (*syn_retransmits, *backlog) = (None, None);
+    (*failure, *close) = (None, None);
+    (*counters, *payload) = (None, None);
+    *start_unknown = has(flag::START_UNKNOWN);
+    *gap = has(flag::GAP);
+    *repaired = has(flag::REPAIRED);
+    *synthetic = false;
 }
 
-fn socket_event(header: &Header, socket: &Socket, context: &Context) -> Result<Event, DecodeError> {
-    let mut event = blank(header, context);
+fn socket_event(event: &mut Event, header: &Header, socket: &Socket) -> Result<(), DecodeError> {
     let has = |bit| header.flags & bit != 0;
     event.cookie = known(socket.cookie);
     event.cgroup_id = known(socket.cgroup_id);
     event.netns = known(socket.netns);
-    addresses(&mut event, header, socket);
+    addresses(event, header, socket);
     let state = state_change(header, socket)?;
     event.role = role(header.flags, state);
     // A record without a transition (an accept) has the state it found at both ends.
@@ -295,7 +380,7 @@ fn socket_event(header: &Header, socket: &Socket, context: &Context) -> Result<E
     if has(flag::ACTIVE) {
         event.connect_latency = between(known(socket.start_ns), known(socket.established_ns));
     }
-    Ok(event)
+    Ok(())
 }
 
 /// The states that the record names, and how long the old one lasted.

@@ -9,6 +9,7 @@
 //! waiting     events whose pod is not known yet
 //! queue       what waits for one subscriber: bounded, losses counted
 //! history     the newest events
+//! items       events in a row, for both of them
 //! rate        events a second
 //! thread      the engine's thread: attached while somebody wants it
 //! ```
@@ -17,6 +18,7 @@ pub mod condition;
 mod exchange;
 pub mod field;
 mod history;
+mod items;
 mod named;
 mod naming;
 pub mod pods;
@@ -29,7 +31,8 @@ mod waiting;
 pub mod wish;
 
 pub use exchange::Exchange;
+pub use items::{Item, ItemRef, Items};
 pub use named::Named;
 pub use naming::Naming;
-pub use queue::{Batch, End, Item, Overflow, Queue};
+pub use queue::{Batch, End, Overflow, Queue};
 pub use thread::{Hub, RingStatus, Settings, Status, SubscribeError, Subscriber, SubscriptionStatus};

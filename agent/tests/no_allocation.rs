@@ -34,9 +34,9 @@ fn allocations(mix: Mix, encoding: Encoding) -> (u64, usize) {
             }
             let items = bed.take_out();
             assert_eq!(items.len(), records.len());
-            for item in items {
+            for item in items.iter() {
                 assert!(item.local.pod.is_some(), "the sample's pods are known");
-                encoder.push(&item.event, Some(&item.local));
+                encoder.push(item.event, Some(item.local));
             }
             events += encoder.events();
             bytes.clear();

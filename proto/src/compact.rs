@@ -8,6 +8,7 @@ mod read;
 mod shown;
 
 use std::{
+    fmt::{Display, Write as _},
     mem,
     net::{Ipv4Addr, Ipv6Addr},
 };
@@ -286,7 +287,8 @@ impl Decoder {
         }
         let index = said.socket as usize;
         if self.sockets.len() <= index {
-            self.sockets.resize(index + 1, Remembered::default());
+            let room = (index + 1).next_power_of_two().min(SOCKETS as usize + 1);
+            self.sockets.resize(room, Remembered::default());
         }
         // At index 0 is what is remembered of a socket without a number: nothing.
         let socket = &mut self.sockets[index];
@@ -349,10 +351,18 @@ fn end(addresses: &[String], address: u32, port: u32) -> Result<Option<ShownAddr
 
 fn address(bytes: &[u8]) -> Result<String, CompactError> {
     if let Ok(v4) = <[u8; 4]>::try_from(bytes) {
-        return Ok(Ipv4Addr::from(v4).to_string());
+        return Ok(text::<15>(Ipv4Addr::from(v4)));
     }
     let v6 = <[u8; 16]>::try_from(bytes).map_err(|_| CompactError::Address { length: bytes.len() })?;
-    Ok(Ipv6Addr::from(v6).to_string())
+    Ok(text::<39>(Ipv6Addr::from(v6)))
+}
+
+/// As `Display` has it, with one allocation: an address is written in many pieces, and a string grows with each.
+fn text<const LONGEST: usize>(address: impl Display) -> String {
+    let mut text = String::with_capacity(LONGEST);
+    // Nothing can be in the way of a string's growth.
+    let _ = write!(text, "{address}");
+    text
 }
 
 #[inline]

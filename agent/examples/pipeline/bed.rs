@@ -4,11 +4,12 @@
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use agent::{
-    decode::{Context, Decoded, decode},
+    decode::{BLANK, Context, decode_into},
     engine::{Routing, Sink as _},
+    event::Event,
     filter::compile::Compiled,
     host::Roots,
-    hub::{Batch, Exchange, Item, Named, Queue, wish::Wish},
+    hub::{Batch, Exchange, Items, Named, Queue, wish::Wish},
     identity::{
         Identity,
         names::Names,
@@ -36,6 +37,7 @@ pub struct Bed {
     compiled: Compiled,
     queue: Arc<Queue>,
     batch: Batch,
+    event: Event,
 }
 
 impl Bed {
@@ -50,15 +52,17 @@ impl Bed {
         let queue = Arc::new(Queue::new(QUEUE));
         exchange.add(1, "benchmark".to_owned(), wish, Arc::clone(&queue));
         let compiled = exchange.compiled();
-        Self { exchange, compiled, queue, batch: Batch::default() }
+        Self { exchange, compiled, queue, batch: Batch::default(), event: BLANK }
     }
 
     /// Takes a record in, as the engine's thread does.
     pub fn take_in(&mut self, bytes: &[u8]) {
-        let Ok(Decoded { mut event, .. }) = decode(bytes, &CONTEXT) else { return };
+        if decode_into(bytes, &CONTEXT, &mut self.event).is_err() {
+            return;
+        }
         let verdict = self.compiled.config.allow;
         let routing = Routing { compiled: &self.compiled, verdict, is_current: true };
-        let _: ControlFlow<()> = self.exchange.record(&mut event, &routing);
+        let _: ControlFlow<()> = self.exchange.record(&mut self.event, &routing);
     }
 
     /// Who has what.
@@ -67,7 +71,7 @@ impl Bed {
     }
 
     /// Gives out what waits, as a stream takes it.
-    pub fn take_out(&mut self) -> &[Item] {
+    pub fn take_out(&mut self) -> &Items {
         self.queue.take(BATCH, &mut self.batch);
         &self.batch.items
     }

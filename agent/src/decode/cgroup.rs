@@ -57,7 +57,10 @@ pub fn is_cgroup(bytes: &[u8]) -> bool {
 pub fn cgroup(bytes: &[u8]) -> Result<CgroupMade, DecodeError> {
     let (header, _) = Header::read_from_prefix(bytes)
         .map_err(|_| DecodeError::Short { length: bytes.len(), header: size_of::<Header>() })?;
-    let record: record::CgroupMade = read(bytes, RecordType::CgroupMade, &header)?;
+    read(bytes, RecordType::CgroupMade, &header, |record| made(&header, record))
+}
+
+fn made(header: &Header, record: &record::CgroupMade) -> Result<CgroupMade, DecodeError> {
     let levels = record.lengths.iter().take_while(|length| **length != 0).count();
     for (level, (&length, name)) in record.lengths.iter().zip(&record.names).enumerate() {
         // A NUL ends every name, and nothing comes after the last.

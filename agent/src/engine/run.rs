@@ -8,7 +8,7 @@ use std::{future::Future, ops::ControlFlow, pin::pin, time::Duration};
 
 use super::{Engine, EngineError, Routing, Sink, losses::Losses};
 use crate::{
-    decode::{self, Context, Decoded},
+    decode::{self, Context, Verdict},
     host::clock::{Clock, boot_ns},
 };
 
@@ -126,6 +126,7 @@ impl Engine {
         let mut records = 0;
         let compiled = &self.compiled;
         let in_force = self.object.generation();
+        let mut event = decode::BLANK;
         // The rare one first: a new cgroup has to be known before the events of its processes.
         for ring in self.rings.iter_mut().rev() {
             let drained = ring.drain(|bytes| {
@@ -135,7 +136,7 @@ impl Engine {
                         ControlFlow::Continue(())
                     })
                 } else {
-                    decode::decode(bytes, context).map(|Decoded { mut event, verdict, generation }| {
+                    decode::decode_into(bytes, context, &mut event).map(|Verdict { verdict, generation }| {
                         let is_current = Some(generation) == in_force;
                         sink.record(&mut event, &Routing { compiled, verdict, is_current })
                     })

@@ -9,8 +9,9 @@ use std::{
 use super::{
     condition::Condition,
     history::History,
+    items::{Item, ItemRef},
     naming::Naming,
-    queue::{Item, Queue},
+    queue::Queue,
     waiting::Waiting,
     wish::Wish,
 };
@@ -165,9 +166,10 @@ impl<N: Naming> Exchange<N> {
             if item.event.wall_ns < since || item.event.wall_ns > until {
                 continue;
             }
-            let kinds = wanted(wish, &item.event, &item.local, &self.names);
+            let kinds = wanted(wish, item.event, item.local, &self.names);
             if kinds != Kinds::default() {
-                items.push(Item { event: Event { kinds, ..item.event }, ..item.clone() });
+                let event = Event { kinds, ..*item.event };
+                items.push(Item { event, local: Arc::clone(item.local), seq: item.seq });
             }
         }
         if let Some(last) = past.last {
@@ -261,7 +263,7 @@ impl<N: Naming> Exchange<N> {
             }
             all.0 |= kinds.0;
             if let Some(queue) = &subscription.queue {
-                queue.push(Item { event: Event { kinds, ..*event }, local: Arc::clone(who), seq });
+                queue.push(event, kinds, who, seq);
             }
         }
         if self.always {
@@ -272,20 +274,12 @@ impl<N: Naming> Exchange<N> {
         }
         self.seq = seq;
         self.dirty = true;
-        let item = Item { event: Event { kinds: all, ..*event }, local: Arc::clone(who), seq };
-        if let Some(gone) = self.history.push(item) {
-            self.note_missed(&gone);
+        let newest = ItemRef { event, local: who, seq };
+        let gone = if self.history.is_off() { Some(newest) } else { self.history.next_to_go() };
+        if let Some(gone) = gone {
+            note_missed(&mut self.subscriptions, gone, &self.names);
         }
-    }
-
-    /// An event left the history: those who are away, and wanted it, miss it.
-    fn note_missed(&mut self, gone: &Item) {
-        for subscription in self.subscriptions.iter_mut().filter(|one| one.queue.is_none()) {
-            let kinds = wanted(&subscription.wish, &gone.event, &gone.local, &self.names);
-            if kinds != Kinds::default() && subscription.missed.len() < MOST_MISSED {
-                subscription.missed.push(gone.seq);
-            }
-        }
+        self.history.push(event, all, who, seq);
     }
 
     /// Wakes the readers of what was handed out.
@@ -347,6 +341,16 @@ impl<N: Naming> Sink for Exchange<N> {
             queue.lost(lost);
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// An event leaves the history: those who are away, and wanted it, miss it.
+fn note_missed(subscriptions: &mut [Subscription], gone: ItemRef<'_>, names: &impl Naming) {
+    for subscription in subscriptions.iter_mut().filter(|one| one.queue.is_none()) {
+        let kinds = wanted(&subscription.wish, gone.event, gone.local, names);
+        if kinds != Kinds::default() && subscription.missed.len() < MOST_MISSED {
+            subscription.missed.push(gone.seq);
+        }
     }
 }
 

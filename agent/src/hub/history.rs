@@ -1,44 +1,66 @@
 //! The newest events, bounded in bytes.
 
-use std::{collections::VecDeque, mem::size_of};
+use std::sync::Arc;
 
-use super::queue::Item;
+use super::items::{ItemRef, Items};
+use crate::{
+    event::{Event, Kinds},
+    identity::Identity,
+};
 
-/// The history.
+/// The history: a ring.
 pub struct History {
-    items: VecDeque<Item>,
+    items: Items,
+    /// Where the oldest is, once all places are taken.
+    first: usize,
     capacity: usize,
 }
 
 impl History {
     /// A history of so many bytes; 0 keeps nothing. What identities hold is shared and not counted.
     pub fn new(bytes: usize) -> Self {
-        Self { items: VecDeque::new(), capacity: bytes / size_of::<Item>() }
+        Self { items: Items::default(), first: 0, capacity: bytes / Items::EACH }
     }
 
-    /// Adds the newest; gives the oldest where it has to go for it.
-    pub fn push(&mut self, item: Item) -> Option<Item> {
-        if self.capacity == 0 {
-            return Some(item);
+    /// The event that has to go for the next one, if there is one.
+    pub fn next_to_go(&self) -> Option<ItemRef<'_>> {
+        if self.items.len() < self.capacity { None } else { self.items.get(self.first) }
+    }
+
+    /// Whether it keeps nothing.
+    pub const fn is_off(&self) -> bool {
+        self.capacity == 0
+    }
+
+    /// Adds the newest.
+    pub fn push(&mut self, event: &Event, kinds: Kinds, local: &Arc<Identity>, seq: u64) {
+        if self.items.len() < self.capacity {
+            if self.items.is_empty() {
+                // All of it at once: what grows step by step ends up larger than asked for. Memory that is not written
+                // yet is none.
+                self.items = Items::with_capacity(self.capacity);
+            }
+            self.items.push(event, kinds, local, seq);
+        } else if self.capacity > 0 {
+            self.items.replace(self.first, event, kinds, local, seq);
+            self.first = (self.first + 1) % self.capacity;
         }
-        if self.items.capacity() == 0 {
-            // All of it at once: what grows step by step ends up larger than asked for. Memory that is not written yet
-            // is none.
-            self.items.reserve_exact(self.capacity);
-        }
-        let gone = if self.items.len() >= self.capacity { self.items.pop_front() } else { None };
-        self.items.push_back(item);
-        gone
     }
 
     /// What came after a number.
-    pub fn after(&self, seq: u64) -> impl Iterator<Item = &Item> {
-        let first = self.items.partition_point(|item| item.seq <= seq);
-        self.items.range(first..)
+    pub fn after(&self, seq: u64) -> impl Iterator<Item = ItemRef<'_>> {
+        let newer = self.items.iter().skip(self.first);
+        let older = self.items.iter().take(self.first);
+        newer.chain(older).skip_while(move |item| item.seq <= seq)
     }
 
     /// How many events there are.
-    pub fn len(&self) -> usize {
+    pub const fn len(&self) -> usize {
         self.items.len()
+    }
+
+    /// Bytes that they take.
+    pub const fn bytes(&self) -> usize {
+        self.items.len() * Items::EACH
     }
 }

@@ -14,21 +14,11 @@ use std::{
 
 use tokio::sync::Notify;
 
+use super::items::Items;
 use crate::{
-    event::{Event, Lost},
+    event::{Event, Kinds, Lost},
     identity::Identity,
 };
-
-/// An event on its way to a subscriber.
-#[derive(Clone, Debug)]
-pub struct Item {
-    /// What happened; its kinds are those that the subscriber wants.
-    pub event: Event,
-    /// Whose socket it is.
-    pub local: Arc<Identity>,
-    /// Counts the events of this run of the agent.
-    pub seq: u64,
-}
 
 /// What a subscriber lost in its own queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,7 +39,7 @@ pub struct Batch {
     /// What was lost on the way here, for all.
     pub lost: Vec<Lost>,
     /// Events.
-    pub items: Vec<Item>,
+    pub items: Items,
     /// More is there.
     pub more: bool,
     /// No more will come.
@@ -76,13 +66,13 @@ pub struct Queue {
 #[derive(Default)]
 struct Inner {
     /// Never an empty one.
-    blocks: VecDeque<Vec<Item>>,
+    blocks: VecDeque<Items>,
     /// So many of the first block are lost already.
     skip: usize,
     /// Events that are there.
     len: usize,
     /// Empty ones, to be used again.
-    spare: Vec<Vec<Item>>,
+    spare: Vec<Items>,
     overflow: Overflow,
     lost: Vec<Lost>,
     ended: Option<End>,
@@ -108,7 +98,8 @@ impl Inner {
 
     /// Loses the oldest event.
     fn lose(&mut self) {
-        let Some(oldest) = self.blocks.front().and_then(|block| block.get(self.skip)) else { return };
+        let Some(first) = self.blocks.front() else { return };
+        let (Some(oldest), length) = (first.get(self.skip), first.len()) else { return };
         let at = oldest.event.wall_ns;
         let overflow = &mut self.overflow;
         if overflow.count == 0 {
@@ -119,7 +110,7 @@ impl Inner {
         self.total_lost += 1;
         self.len -= 1;
         self.skip += 1;
-        if self.blocks.front().is_some_and(|block| block.len() == self.skip) {
+        if length == self.skip {
             self.drop_first();
         }
     }
@@ -136,19 +127,19 @@ impl Queue {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts an event in; a full queue loses its oldest.
-    pub fn push(&self, item: Item) {
+    /// Puts an event in, of which its subscriber wants these kinds; a full queue loses its oldest.
+    pub fn push(&self, event: &Event, kinds: Kinds, local: &Arc<Identity>, seq: u64) {
         let mut inner = self.lock();
         if inner.len >= self.capacity {
             inner.lose();
         }
         inner.len += 1;
         match inner.blocks.back_mut().filter(|block| block.len() < block.capacity()) {
-            Some(block) => block.push(item),
+            Some(block) => block.push(event, kinds, local, seq),
             None => {
                 let spare = inner.spare.pop();
-                let mut block = spare.unwrap_or_else(|| Vec::with_capacity(BLOCK.min(self.capacity)));
-                block.push(item);
+                let mut block = spare.unwrap_or_else(|| Items::with_capacity(BLOCK.min(self.capacity)));
+                block.push(event, kinds, local, seq);
                 inner.blocks.push_back(block);
             }
         }
@@ -216,17 +207,17 @@ impl Queue {
         let skip = std::mem::take(&mut inner.skip);
         if let Some(first) = inner.blocks.front_mut() {
             // What is lost is not told as there.
-            first.drain(..skip);
+            first.remove_first(skip);
             if first.len() <= most {
                 std::mem::swap(first, &mut into.items);
                 inner.drop_first();
             } else {
-                into.items.extend(first.drain(..most));
+                first.move_first(most, &mut into.items);
             }
         }
         // Small blocks go together; of a large one a part would have to be copied, and the rest moved.
         while let Some(next) = inner.blocks.front_mut().filter(|next| into.items.len() + next.len() <= most) {
-            into.items.append(next);
+            next.move_first(next.len(), &mut into.items);
             inner.drop_first();
         }
         let count = into.items.len();
@@ -256,7 +247,7 @@ impl Queue {
     #[cfg(test)]
     pub fn room(&self) -> usize {
         let inner = self.lock();
-        inner.blocks.iter().chain(&inner.spare).map(Vec::capacity).sum()
+        inner.blocks.iter().chain(&inner.spare).map(Items::capacity).sum()
     }
 
     /// Events that were taken out, and lost, since the beginning.

@@ -11,8 +11,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     condition::Condition,
     exchange::Exchange,
+    items::Item,
     naming::Naming,
-    queue::{End, Item, Queue},
+    queue::{End, Queue},
     rate::Rate,
     wish::{Token, Wish},
 };
@@ -115,6 +116,8 @@ pub struct Status {
     pub rings: Vec<RingStatus>,
     /// Events in the history.
     pub history: usize,
+    /// Bytes that they take.
+    pub history_bytes: usize,
     /// Events a second in the last minute.
     pub events_per_second: f64,
     /// When it started, nanoseconds since the Unix epoch.
@@ -556,6 +559,7 @@ impl<N: Naming> Running<N> {
             started_wall_ns: self.started_wall_ns,
             now_wall_ns: wall_ns(),
             history: self.exchange.history.len(),
+            history_bytes: self.exchange.history.bytes(),
         }
     }
 

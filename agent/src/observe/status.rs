@@ -14,7 +14,7 @@ use crate::{
     doctor::{self, Support},
     event::LostStage,
     host::Roots,
-    hub::{self, Hub, Item},
+    hub::{self, Hub},
     identity::watch::WatchState,
 };
 
@@ -58,9 +58,9 @@ impl HubStatus {
             since_last_event: watch.since_last_word,
             error: watch.error,
         });
-        let history = (self.history_bytes > 0).then(|| History {
+        let history = (self.history_bytes > 0).then_some(History {
             size_bytes: self.history_bytes,
-            used_bytes: (status.history * size_of::<Item>()) as u64,
+            used_bytes: status.history_bytes as u64,
             events: status.history as u64,
         });
         Snapshot {

@@ -19,7 +19,7 @@ use super::raw::Encoded;
 use crate::{
     event::{Lost, LostStage},
     host::clock::Clock,
-    hub::{Batch, End, Item, Overflow, Queue, Subscriber},
+    hub::{Batch, End, Item, ItemRef, Overflow, Queue, Subscriber},
     wire::{Encoder, Origin, convert},
 };
 
@@ -159,7 +159,7 @@ impl Stream {
             .await?;
         }
         let past = std::mem::take(&mut self.subscriber.past);
-        self.events(&past).await
+        self.events(past.iter().map(Item::borrowed)).await.map(drop)
     }
 
     /// How long until the end that was asked for.
@@ -198,22 +198,25 @@ impl Stream {
             self.send(Payload::Lost(lost_events(one))).await?;
         }
         batch.lost = lost;
-        if let Some(until) = self.manner.until_ns {
-            batch.items.retain(|item| item.event.wall_ns <= until);
-        }
-        self.events(&batch.items).await?;
-        Ok(!batch.items.is_empty())
+        let until = self.manner.until_ns.unwrap_or(u64::MAX);
+        self.events(batch.items.iter().filter(|item| item.event.wall_ns <= until)).await
     }
 
-    async fn events(&mut self, items: &[Item]) -> Result<(), Over> {
+    /// Sends these; whether there were any.
+    async fn events(&mut self, items: impl Iterator<Item = ItemRef<'_>>) -> Result<bool, Over> {
+        let mut any = false;
         for item in items {
             if !self.encoder.has_room() {
                 self.finish().await?;
             }
-            self.encoder.push(&item.event, Some(&item.local));
+            self.encoder.push(item.event, Some(item.local));
             self.seq = self.seq.max(item.seq);
+            any = true;
         }
-        if self.encoder.events() > 0 { self.finish().await } else { Ok(()) }
+        if self.encoder.events() > 0 {
+            self.finish().await?;
+        }
+        Ok(any)
     }
 
     async fn finish(&mut self) -> Result<(), Over> {

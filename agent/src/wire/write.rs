@@ -174,8 +174,24 @@ pub(super) fn varint(bytes: &mut Vec<u8>, value: u64) {
     if value < 0x80 {
         bytes.push(value as u8);
     } else {
-        encode_varint(value, bytes);
+        long_varint(bytes, value);
     }
+}
+
+/// More than one byte: put together first, for a vector looks at its room each time that it grows.
+fn long_varint(bytes: &mut Vec<u8>, mut value: u64) {
+    let mut room = [0; 10];
+    let mut length = 0;
+    for byte in &mut room {
+        length += 1;
+        *byte = value as u8 | 0x80;
+        value >>= 7;
+        if value == 0 {
+            *byte &= 0x7f;
+            break;
+        }
+    }
+    bytes.extend_from_slice(&room[..length]);
 }
 
 /// Protobuf's sint64.
@@ -272,9 +288,20 @@ mod tests {
 
     use proptest::prelude::{any, prop_assert_eq, proptest};
 
-    use super::{CommText, IpText};
+    use prost::encoding::encode_varint;
+
+    use super::{CommText, IpText, varint};
 
     proptest! {
+        #[test]
+        fn a_number_is_written_as_prost_does(number in any::<u64>(), bits in 0_u32..64) {
+            let number = number >> bits;
+            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+            varint(&mut ours, number);
+            encode_varint(number, &mut theirs);
+            prop_assert_eq!(ours, theirs);
+        }
+
         #[test]
         fn an_address_is_written_as_display_does(v4 in any::<u32>(), v6 in any::<[u16; 8]>(), zeros in any::<u8>()) {
             let groups = std::array::from_fn(|n| if zeros >> n & 1 == 1 { 0 } else { v6[n] });

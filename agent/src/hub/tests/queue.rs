@@ -3,11 +3,12 @@
 use super::{event, identity};
 use crate::{
     event::{Lost, LostStage},
-    hub::queue::{Batch, End, Item, Overflow, Queue},
+    hub::queue::{Batch, End, Overflow, Queue},
 };
 
-fn item(at: u64) -> Item {
-    Item { event: event(10, at), local: identity(None, false), seq: at }
+fn push(queue: &Queue, at: u64) {
+    let event = event(10, at);
+    queue.push(&event, event.kinds, &identity(None, false), at);
 }
 
 fn times(batch: &Batch) -> Vec<u64> {
@@ -17,7 +18,7 @@ fn times(batch: &Batch) -> Vec<u64> {
 #[test]
 fn a_full_queue_loses_its_oldest_and_says_how_many_and_when() {
     let queue = Queue::new(3);
-    (1..=5).for_each(|at| queue.push(item(at)));
+    (1..=5).for_each(|at| push(&queue, at));
     let mut batch = Batch::default();
     queue.take(10, &mut batch);
     assert_eq!(batch.overflow, Some(Overflow { count: 2, first_ns: 1, last_ns: 2 }));
@@ -30,7 +31,7 @@ fn a_full_queue_loses_its_oldest_and_says_how_many_and_when() {
 #[test]
 fn a_large_queue_is_taken_in_batches_and_in_order() {
     let queue = Queue::new(100);
-    (1..=5).for_each(|at| queue.push(item(at)));
+    (1..=5).for_each(|at| push(&queue, at));
     let mut batch = Batch::default();
     queue.take(2, &mut batch);
     assert_eq!((times(&batch), batch.more), (vec![1, 2], true));
@@ -47,7 +48,7 @@ fn many_events_come_out_whole_and_in_order_whatever_is_lost_and_taken_between() 
     for (pushed, most) in [(700, 512), (900, 512), (3000, 512), (1, 100), (511, 512), (2000, 7)].repeat(3) {
         for _ in 0..pushed {
             at += 1;
-            queue.push(item(at));
+            push(&queue, at);
         }
         assert!(queue.len() <= CAPACITY);
         queue.take(most, &mut batch);
@@ -69,14 +70,14 @@ fn many_events_come_out_whole_and_in_order_whatever_is_lost_and_taken_between() 
 fn after_a_burst_its_memory_is_used_again_and_given_back_when_it_is_quiet() {
     let queue = Queue::new(8192);
     let mut batch = Batch::default();
-    (1..=8192).for_each(|at| queue.push(item(at)));
+    (1..=8192).for_each(|at| push(&queue, at));
     let full = queue.room();
     while !queue.is_empty() {
         queue.take(512, &mut batch);
     }
     let emptied = queue.room();
     assert!(full >= 8192 && emptied >= full - 512, "{full}, then {emptied}");
-    (1..=4096).for_each(|at| queue.push(item(at)));
+    (1..=4096).for_each(|at| push(&queue, at));
     assert_eq!(queue.room(), emptied, "what is there is used again");
     assert!(queue.is_untidy());
     queue.tidy();
@@ -87,7 +88,7 @@ fn after_a_burst_its_memory_is_used_again_and_given_back_when_it_is_quiet() {
 #[test]
 fn the_end_comes_after_all_that_is_there() {
     let queue = Queue::new(100);
-    (1..=3).for_each(|at| queue.push(item(at)));
+    (1..=3).for_each(|at| push(&queue, at));
     queue.end(End::Stopping);
     queue.end(End::Broken("later".to_owned()));
     let mut batch = Batch::default();

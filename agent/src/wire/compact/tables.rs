@@ -3,7 +3,7 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    hash::Hash,
+    hash::{Hash, Hasher},
     net::IpAddr,
     sync::Arc,
 };
@@ -27,7 +27,7 @@ pub(super) struct Tables {
     /// With 0 for one of which the mask leaves nothing.
     processes: HashMap<ProcessKey, u32, RandomState>,
     last_process: u32,
-    addresses: HashMap<IpAddr, u32, RandomState>,
+    addresses: HashMap<Address, u32, RandomState>,
     places: HashMap<Place, u32, RandomState>,
     /// What is kept of process, owner and user; and for each the first that keeps the same.
     kept: [Fields; 3],
@@ -35,15 +35,43 @@ pub(super) struct Tables {
 }
 
 /// Where a socket is: `CompactPlace`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) netns: Option<u32>,
     pub(super) cgroup_id: Option<u64>,
     pub(super) identity: u32,
 }
 
+// Each part that is hashed costs as much as the rest of a look-up, so these are hashed by what tells most of them apart.
+
+impl Hash for Place {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let netns = u64::from(self.netns.unwrap_or_default());
+        state.write_u64(self.cgroup_id.unwrap_or_default() ^ netns << 32);
+    }
+}
+
+impl Hash for ProcessKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(u64::from(self.tid) << 8 | u64::from(self.relation as u8));
+    }
+}
+
+impl Hash for Address {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self.0 {
+            IpAddr::V4(ip) => state.write_u64(ip.to_bits().into()),
+            IpAddr::V6(ip) => state.write_u128(ip.to_bits()),
+        }
+    }
+}
+
+/// An address, hashed all at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Address(IpAddr);
+
 /// What makes two processes the same entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ProcessKey {
     /// Whose mask it was written under.
     mask: u8,
@@ -132,7 +160,7 @@ impl Tables {
     }
 
     pub(super) fn address(&mut self, ip: IpAddr, batch: &mut Vec<u8>) -> u32 {
-        number(&mut self.addresses, ip, || {
+        number(&mut self.addresses, Address(ip), || {
             let mut out = Out::new(batch, Fields::MAX);
             match ip {
                 IpAddr::V4(ip) => out.block(4, &ip.octets()),
