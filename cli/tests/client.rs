@@ -304,6 +304,14 @@ shop/cart-7d9f-x2p:app CLOSE_WAIT  10.0.3.7:41822     10.0.9.9:5432      12m03s
 }
 
 #[test]
+fn where_no_server_answers_there_is_no_table() {
+    let command = "sockets --server unix:///nowhere/agent.sock".split(' ');
+    let (out, err, code) = told(&Command::new(env!("CARGO_BIN_EXE_sockeye")).args(command).output().unwrap());
+    assert_eq!((out.as_str(), code), ("", Some(1)));
+    assert!(err.starts_with("error: ") && err.lines().count() == 1, "{err}");
+}
+
+#[test]
 fn as_a_plugin_it_is_called_kubectl_sockeye() {
     let plugin = |words: &[&str]| {
         told(

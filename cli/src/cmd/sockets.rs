@@ -35,12 +35,18 @@ pub fn run(args: &SocketsArgs) -> Result<(), Failure> {
         let mut answers = futures::stream::iter(asked).buffered(AT_ONCE);
         let mut show = Sockets::new(args.output, states, args.color.on(&io::stdout()));
         let mut out = Vec::new();
-        show.header(&mut out);
+        let mut has_header = false;
         let mut failure = None;
         let mut failed = 0;
         while let Some((server, answer)) = answers.next().await {
             match answer {
-                Ok(sockets) => show.node(&server.name, &sockets, &mut out),
+                Ok(sockets) => {
+                    // Not before somebody answered: where nobody does there is no table.
+                    if !std::mem::replace(&mut has_header, true) {
+                        show.header(&mut out);
+                    }
+                    show.node(&server.name, &sockets, &mut out);
+                }
                 Err(error) => {
                     failed += 1;
                     if count > 1 {
