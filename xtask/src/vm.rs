@@ -12,12 +12,12 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 pub use self::{
     guest::{Guest, missing},
     kernel::Series,
-    qemu::AGAIN,
+    qemu::Ended,
 };
 use crate::{
     build,
@@ -72,7 +72,10 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode> {
         let name = from.file_name().with_context(|| format!("{file}: no file name"))?.to_string_lossy();
         guest = guest.with_file(&from, &to.map_or_else(|| format!("/root/{name}"), str::to_owned));
     }
-    let status = boot.run(&guest, print)?;
+    let status = match boot.run(&guest, print)? {
+        Ended::Exit(status) => status,
+        Ended::Broken => bail!("the emulation broke the guest: try again"),
+    };
     Ok(ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX)))
 }
 
@@ -110,8 +113,8 @@ impl Boot {
         File::create(&path).with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// Boots a guest, gives its lines to `line`, and returns the exit status of its command.
-    pub fn run(&self, guest: &Guest, line: impl FnMut(&str)) -> Result<i32> {
+    /// Boots a guest, gives its lines to `line`, and tells how its command ended.
+    pub fn run(&self, guest: &Guest, line: impl FnMut(&str)) -> Result<Ended> {
         let kernel = kernel::get(self.series, false)?;
         let folder = folder()?;
         // By process: two of them may run the same kernel at the same time.

@@ -27,11 +27,17 @@ const BOOT_LIMIT: Duration = Duration::from_secs(120);
 /// too. Those are tried again, and nothing else: after the init every other failure counts.
 const BOOTS: usize = 3;
 
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself, with this status.
+    Exit(i32),
+    /// The emulation broke the guest meanwhile.
+    Broken,
+}
+
 /// How the kernel's console tells of that race: no bug of a kernel or of a program looks so.
 const LOST_RACE: &str = "Oops: int3";
-
-/// Said to the reader of the guest's lines when all of them come again.
-pub const AGAIN: &str = "sockeye-vm: from the beginning";
 
 /// How much of the console an error shows.
 const CONSOLE_LINES: usize = 25;
@@ -62,21 +68,20 @@ enum End {
 }
 
 impl Machine<'_> {
-    /// Boots, gives every line of the command to `line`, and returns the command's exit status.
-    pub fn run(&self, mut line: impl FnMut(&str)) -> Result<i32> {
+    /// Boots, gives every line of the command to `line`, and tells how it ended.
+    pub fn run(&self, mut line: impl FnMut(&str)) -> Result<Ended> {
         let mut what = "did not come up";
         for boot in 1..=BOOTS {
             match self.boot(&mut line)? {
-                End::Exit(status) => return Ok(status),
+                End::Exit(status) => return Ok(Ended::Exit(status)),
                 End::NotUp if boot < BOOTS => {
                     eprintln!("kernel {}: the guest died before its init, trying again", self.kernel.release);
                     continue;
                 }
                 End::NotUp => {}
-                End::Died if boot < BOOTS && self.lost_race() => {
-                    eprintln!("kernel {}: the emulation broke the guest, trying again", self.kernel.release);
-                    line(AGAIN);
-                    continue;
+                End::Died if self.lost_race() => {
+                    eprintln!("kernel {}: the emulation broke the guest", self.kernel.release);
+                    return Ok(Ended::Broken);
                 }
                 End::Died => what = "died",
                 End::TooLong => what = "took too long",
