@@ -204,6 +204,59 @@ pub struct Close {
     pub errno: Option<u32>,
 }
 
+/// What made TCP send segments again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RetransmitType {
+    /// The SYN of a connect().
+    Syn,
+    /// The SYN-ACK of a listener.
+    SynAck,
+    /// Fast retransmit: duplicate ACKs, SACK or RACK say that it is lost.
+    Fast,
+    /// The retransmission timer.
+    Rto,
+    /// More of what is lost, in the recovery after a timeout.
+    LossRecovery,
+    /// A tail loss probe.
+    Tlp,
+    /// Something else.
+    Other,
+}
+
+/// TCP's congestion state (`enum tcp_ca_state`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CongestionState {
+    /// Nothing is wrong.
+    Open,
+    /// Duplicate ACKs or SACKs came.
+    Disorder,
+    /// The window was reduced, by ECN or a full queue of this host.
+    Cwr,
+    /// Fast retransmit.
+    Recovery,
+    /// After a timeout.
+    Loss,
+}
+
+/// Segments that were sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retransmit {
+    /// What made TCP send them.
+    pub kind: RetransmitType,
+    /// How many.
+    pub segments: u32,
+    /// Their payload; a SYN and a FIN have none.
+    pub bytes: u32,
+    /// Sequence number of the first; `None` of a SYN-ACK.
+    pub sequence: Option<u32>,
+    /// The how manieth time in a row, where a timer counts: 1 is the first.
+    pub attempt: Option<u32>,
+    /// TCP's congestion state; `None` of a SYN-ACK.
+    pub congestion: Option<CongestionState>,
+    /// The positive errno of the local send, where it failed.
+    pub error: Option<u32>,
+}
+
 /// Payload of a connection, exact: the kernel's own counters count SYN and FIN too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Payload {
@@ -274,6 +327,8 @@ pub struct Event {
     pub counters: Option<Counters>,
     /// Exact payload (`Close`, and sockets of a list).
     pub payload: Option<Payload>,
+    /// What was sent again (`Retransmit`).
+    pub retransmit: Option<Retransmit>,
     /// The socket is older than the agent: its start was not seen.
     pub start_unknown: bool,
     /// A transition of this socket was missed before this event.

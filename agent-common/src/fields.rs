@@ -35,6 +35,8 @@ pub enum Need {
     CgroupNames,
     /// Cgroups and network namespaces of processes that are older than the program.
     Places,
+    /// Retransmits.
+    Retransmit,
 }
 
 impl Need {
@@ -52,6 +54,7 @@ impl Need {
             Self::SyscallConnect => "connects that fail before any state",
             Self::CgroupNames => "names of new cgroups",
             Self::Places => "places of older processes",
+            Self::Retransmit => "retransmits",
         }
     }
 }
@@ -64,7 +67,8 @@ pub struct Field {
     /// Size in bytes that the programs read.
     pub size: u32,
     /// Where it may be: (struct, path of members), the newest kernels' first. Members of anonymous structs
-    /// and unions are named as if they stood in the struct around; `[n]` picks an element of an array.
+    /// and unions are named as if they stood in the struct around; `[n]` picks an element of an array. `:n` behind it asks
+    /// for its lowest `n` bits alone: of a bitfield of `n` bits that begins with its byte, or of a larger integer.
     pub places: &'static [(&'static str, &'static str)],
     /// What is missing without it.
     pub need: Need,
@@ -137,6 +141,16 @@ macro_rules! for_each_field {
             TASK_CGROUPS: 8 = [("task_struct", "cgroups")], Places;
             CSS_SET_DEFAULT: 8 = [("css_set", "dfl_cgrp")], Places;
             NSPROXY_NET: 8 = [("nsproxy", "net_ns")], Places;
+            ICSK_RETRANSMITS: 1 = [("inet_connection_sock", "icsk_retransmits")], Retransmit;
+            ICSK_CA_STATE: 1 = [("inet_connection_sock", "icsk_ca_state:5")], Retransmit;
+            ICSK_PENDING: 1 = [("inet_connection_sock", "icsk_pending")], Retransmit;
+            SKB_CB: 48 = [("sk_buff", "cb")], Retransmit;
+            TCP_CB_SEQ: 4 = [("tcp_skb_cb", "seq")], Retransmit;
+            TCP_CB_END_SEQ: 4 = [("tcp_skb_cb", "end_seq")], Retransmit;
+            TCP_CB_GSO_SEGS: 2 = [("tcp_skb_cb", "tcp_gso_segs")], Retransmit;
+            TCP_CB_FLAGS: 1 = [("tcp_skb_cb", "tcp_flags:8")], Retransmit;
+            REQUEST_RETRANS: 1 = [("request_sock", "num_retrans")], Retransmit;
+            SK_NUM: 2 = [("sock_common", "skc_num")], Retransmit;
         }
     };
 }

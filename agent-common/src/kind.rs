@@ -23,11 +23,26 @@ pub enum EventKind {
     Close = 6,
     /// A socket started to listen: `CLOSE -> LISTEN`.
     Listen = 7,
+    /// Segments were sent again.
+    Retransmit = 8,
 }
 
 impl EventKind {
     /// All kinds, by bit number.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
+        Self::StateChange,
+        Self::Connect,
+        Self::Established,
+        Self::ConnectFailed,
+        Self::Accept,
+        Self::Closing,
+        Self::Close,
+        Self::Listen,
+        Self::Retransmit,
+    ];
+
+    /// The kinds that a change of a socket's state can be, some of them at once.
+    pub const OF_STATES: [Self; 8] = [
         Self::StateChange,
         Self::Connect,
         Self::Established,
@@ -54,6 +69,7 @@ impl EventKind {
             Self::Closing => "closing",
             Self::Close => "close",
             Self::Listen => "listen",
+            Self::Retransmit => "retransmit",
         }
     }
 }

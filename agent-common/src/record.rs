@@ -22,6 +22,8 @@ pub enum RecordType {
     CgroupMade = 5,
     /// [`Listed`].
     Listed = 6,
+    /// [`Retransmit`].
+    Retransmit = 7,
 }
 
 /// Bits of [`Header::flags`].
@@ -259,6 +261,62 @@ pub struct Connection {
     pub counters: Counters,
 }
 
+/// Segments that were sent again (`tcp_retransmit_skb`, `tcp_retransmit_synack`). Layout of
+/// [`RecordType::Retransmit`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Retransmit {
+    /// The common head.
+    pub header: Header,
+    /// The socket; of a SYN-ACK, the connection that it is to become: its listener's cgroup, no cookie. `old_state` and
+    /// `new_state` are its state.
+    pub socket: Socket,
+    /// Who uses or owns it; of a SYN-ACK, the listener.
+    pub owner: Owner,
+    /// `tcp_skb_cb.seq`; 0 for a SYN-ACK.
+    pub sequence: u32,
+    /// `tcp_skb_cb.end_seq`; a SYN and a FIN count one each.
+    pub end_sequence: u32,
+    /// Segments: `tcp_skb_cb.tcp_gso_segs`, at least 1.
+    pub segments: u32,
+    /// The positive errno of the local send; 0 = it went out, or this kernel does not say (before 6.18).
+    pub error: u32,
+    /// `icsk_retransmits`: timeouts in a row; of a SYN-ACK `num_retrans`, those before this one.
+    pub attempts: u8,
+    /// `icsk_ca_state`: [`ca_state`].
+    pub ca_state: u8,
+    /// `icsk_pending`: [`pending`].
+    pub pending: u8,
+    /// 1 = a SYN-ACK.
+    pub is_syn_ack: u8,
+    /// `tcp_skb_cb.tcp_flags`: the lowest byte of the flags, as in the header.
+    pub tcp_flags: u8,
+    /// Zero.
+    pub pad: [u8; 3],
+}
+
+/// `enum tcp_ca_state` (include/uapi/linux/tcp.h).
+pub mod ca_state {
+    /// Nothing is wrong.
+    pub const OPEN: u8 = 0;
+    /// Duplicate ACKs or SACKs.
+    pub const DISORDER: u8 = 1;
+    /// The window was reduced by ECN or a full queue here.
+    pub const CWR: u8 = 2;
+    /// Fast retransmit.
+    pub const RECOVERY: u8 = 3;
+    /// After a timeout.
+    pub const LOSS: u8 = 4;
+}
+
+/// `icsk_pending`: the timer that is set (include/net/inet_connection_sock.h).
+pub mod pending {
+    /// None: the retransmission timer is just running.
+    pub const NONE: u8 = 0;
+    /// `ICSK_TIME_LOSS_PROBE`.
+    pub const LOSS_PROBE: u8 = 5;
+}
+
 /// A connect() that failed before the socket's state changed. Layout of [`RecordType::SyscallConnect`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -364,4 +422,5 @@ const _: () = {
     assert!(size_of::<Listed>() == 264);
     assert!(size_of::<CgroupMade>() == 696);
     assert!(size_of::<TaskPlace>() == 24);
+    assert!(size_of::<Retransmit>() == 208);
 };

@@ -5,7 +5,7 @@ use agent_common::{
     filter::FilterConfig,
     kind::EventKind,
     loss::Loss,
-    record::{Connection, Header, RecordType, Relation, Socket, Transition, flag},
+    record::{Connection, Header, Owner, RecordType, Relation, Socket, Transition, flag},
     ring,
     state::TcpState,
     store::{Pending, Store},
@@ -250,9 +250,7 @@ fn send(tcp: &Tcp, store: &mut Store, pending: &Pending, now: u64, config: &Filt
         unsafe {
             header(&raw mut (*record).header, &head, RecordType::Transition, size_of::<Transition>());
             socket_part(&raw mut (*record).socket, tcp, store, &tuple, &pending);
-            let shown =
-                if store.user.relation == Relation::Unknown as u8 { &store.owner } else { &store.user };
-            task::copy(&raw mut (*record).owner, shown);
+            task::copy(&raw mut (*record).owner, shown(store));
         }
         emit::submit(entry, ring::BULK);
     }
@@ -295,6 +293,55 @@ pub fn accepted(tcp: &Tcp, store: &mut Store, now: u64, flags: u32) {
         pad: 0,
     };
     send_connection(tcp, store, &tuple, head, &pending);
+}
+
+/// What every event of a socket begins with that is no change of its state; `None` where nobody wants it.
+#[inline(always)]
+pub fn note<'a>(tcp: &Tcp, config: &FilterConfig, kind: EventKind) -> Option<(Header, Tuple, &'a mut Store)> {
+    let Some(store) = (unsafe { store::get_or_create(tcp.sk) }) else {
+        emit::lost(Loss::StoreFull);
+        return None;
+    };
+    identify_older(tcp, store);
+    let mut tuple = tcp.tuple();
+    let mut flags = store.flags;
+    remember_peer(tcp, store, &mut tuple, &mut flags, tcp.state());
+    let verdict = filter::socket_verdict(config, store, &tuple);
+    if !filter::is_wanted(config, verdict, kind) {
+        return None;
+    }
+    if tuple.socket_v6 {
+        flags |= flag::SOCKET_V6;
+    }
+    let head = Header {
+        time_ns: unsafe { bpf_ktime_get_boot_ns() },
+        verdict,
+        kinds: kind.bit(),
+        flags,
+        generation: config.generation as u8,
+        ..Header::default()
+    };
+    Some((head, tuple, store))
+}
+
+/// Where a socket is of which the snapshot and the programs knew nothing.
+#[inline(always)]
+pub fn identify_older(tcp: &Tcp, store: &mut Store) {
+    if store.netns == 0 {
+        identify(tcp, store);
+    }
+}
+
+/// The process to show with a socket: who uses it, else who owns it.
+#[inline(always)]
+pub fn shown(store: &Store) -> &Owner {
+    if store.user.relation == Relation::Unknown as u8 { &store.owner } else { &store.user }
+}
+
+/// No change of state: the socket is in this one.
+#[inline(always)]
+pub const fn in_state(state: u8) -> Pending {
+    Pending { old_since_ns: 0, kinds: 0, flags: 0, error: 0, old: state, new: state, stored: state, pad: 0 }
 }
 
 /// Keeps cookie and peer, which the kernel has not yet or no more at some transitions.
@@ -359,8 +406,13 @@ pub unsafe fn header(into: *mut Header, head: &Header, record: RecordType, len: 
     }
 }
 
+/// Writes a record's socket.
+///
+/// # Safety
+///
+/// As for [`header`].
 #[inline(always)]
-unsafe fn socket_part(into: *mut Socket, tcp: &Tcp, store: &Store, tuple: &Tuple, pending: &Pending) {
+pub unsafe fn socket_part(into: *mut Socket, tcp: &Tcp, store: &Store, tuple: &Tuple, pending: &Pending) {
     let (retransmits, handshake_rtt) =
         if pending.old == SYN_SENT { (tcp.segments_out().saturating_sub(1), tcp.srtt_us()) } else { (0, 0) };
     unsafe {

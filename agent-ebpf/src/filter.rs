@@ -119,8 +119,16 @@ pub fn evaluate(config: &FilterConfig, store: &Store, tuple: &Tuple) -> u64 {
     set
 }
 
-/// Whether an event of these kinds has a subscriber. `socket` is what [`socket_verdict`] said; which of the
-/// kinds each subscriber gets is worked out from it again where the record is routed.
+/// Whether an event of this one kind has a subscriber. `socket` is what [`socket_verdict`] or [`evaluate`] said.
+#[inline(always)]
+pub fn is_wanted(config: &FilterConfig, socket: u64, kind: EventKind) -> bool {
+    let accepted = socket & config.kinds[kind as usize];
+    if config.deny == 0 { accepted & config.allow != 0 } else { config.subscribers(accepted) != 0 }
+}
+
+/// Whether an event of these kinds, which a change of state can be, has a subscriber. `socket` is what
+/// [`socket_verdict`] said; which of the kinds each subscriber gets is worked out from it again where the record is
+/// routed.
 #[inline(always)]
 pub fn has_subscriber(config: &FilterConfig, socket: u64, kinds: u32) -> bool {
     // No branch per kind: the verifier would follow each combination.
@@ -130,13 +138,13 @@ pub fn has_subscriber(config: &FilterConfig, socket: u64, kinds: u32) -> bool {
     };
     if config.deny == 0 {
         let mut set = 0;
-        for kind in EventKind::ALL {
+        for kind in EventKind::OF_STATES {
             set |= of_kind(kind);
         }
         return set & config.allow != 0;
     }
     let mut subscribers = 0;
-    for kind in EventKind::ALL {
+    for kind in EventKind::OF_STATES {
         subscribers |= config.subscribers(of_kind(kind));
     }
     subscribers != 0

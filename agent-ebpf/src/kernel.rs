@@ -9,6 +9,8 @@ use agent_common::{fields::ABSENT, for_each_field};
 use aya_ebpf::{Global, cty::c_void};
 
 pub mod cgroup;
+pub mod request;
+pub mod skb;
 pub mod sock;
 pub mod task;
 

@@ -3,6 +3,7 @@
 mod accept;
 mod cgroup;
 mod destroy;
+mod retransmit;
 mod snapshot;
 mod state;
 pub mod sys_connect;

@@ -19,6 +19,7 @@ use crate::event::{
 mod cgroup;
 mod close;
 mod failure;
+mod retransmit;
 #[cfg(test)]
 mod tests;
 
@@ -139,6 +140,7 @@ pub fn decode_into(bytes: &[u8], context: &Context, event: &mut Event) -> Result
         RecordType::SyscallConnect => read(bytes, record, &header, |it| syscall_connect(event, it, context)),
         RecordType::Snapshot => read(bytes, record, &header, |it| snapshot(event, it, context)),
         RecordType::Listed => read(bytes, record, &header, |it| listed(event, it, context)),
+        RecordType::Retransmit => read(bytes, record, &header, |it| retransmit(event, it, context)),
         RecordType::CgroupMade => Err(DecodeError::NoEvent { record }),
     }?;
     Ok(Verdict { verdict: header.verdict, generation: header.generation })
@@ -152,6 +154,7 @@ fn record_type(number: u8) -> Result<RecordType, DecodeError> {
         RecordType::Snapshot,
         RecordType::CgroupMade,
         RecordType::Listed,
+        RecordType::Retransmit,
     ]
     .into_iter()
     .find(|record| *record as u8 == number)
@@ -219,6 +222,16 @@ fn snapshot(event: &mut Event, record: &record::Snapshot, context: &Context) -> 
     Ok(())
 }
 
+fn retransmit(event: &mut Event, record: &record::Retransmit, context: &Context) -> Result<(), DecodeError> {
+    socket_event(event, &record.header, &record.socket)?;
+    event.process = process(&record.owner);
+    event.identity_source = identity_source(event, context);
+    // The state that the socket is in, at both ends.
+    event.state = state_change(&record.header, &record.socket)?;
+    event.retransmit = Some(retransmit::of(record));
+    Ok(())
+}
+
 /// A socket of a list: the snapshot's, with what it counted so far.
 fn listed(event: &mut Event, record: &record::Listed, context: &Context) -> Result<(), DecodeError> {
     let found = &record.snapshot;
@@ -282,6 +295,7 @@ pub const BLANK: Event = Event {
     close: None,
     counters: None,
     payload: None,
+    retransmit: None,
     start_unknown: false,
     gap: false,
     repaired: false,
@@ -321,6 +335,7 @@ fn blank(event: &mut Event, header: &Header, context: &Context) {
         close,
         counters,
         payload,
+        retransmit,
         start_unknown,
         gap,
         repaired,
@@ -344,6 +359,7 @@ fn blank(event: &mut Event, header: &Header, context: &Context) {
     (*syn_retransmits, *backlog) = (None, None);
     (*failure, *close) = (None, None);
     (*counters, *payload) = (None, None);
+    *retransmit = None;
     *start_unknown = has(flag::START_UNKNOWN);
     *gap = has(flag::GAP);
     *repaired = has(flag::REPAIRED);

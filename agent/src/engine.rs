@@ -419,6 +419,7 @@ fn missing_fields(fields: &Resolved, config: &Config) -> Vec<Degraded> {
         let noticed = match absent.need {
             Need::Counters => config.kinds.has(crate::event::EventKind::Close),
             Need::Backlog => config.kinds.has(crate::event::EventKind::Accept),
+            Need::Retransmit => config.kinds.has(crate::event::EventKind::Retransmit),
             Need::CgroupTree => uses_cgroups || config.names,
             Need::SyscallConnect => config.syscall_failures,
             Need::CgroupNames | Need::Places => config.names,

@@ -160,6 +160,26 @@ pub const TASKS: Probe = Probe {
     effect: "containers older than the tool are named only once /proc was looked at",
 };
 
+/// Segments that are sent again, on kernels before 6.18.
+pub const RETRANSMIT_TWO_ARGS: Probe = Probe {
+    name: "retransmit",
+    program: "retransmit_two_args",
+    hook: Hook::TpBtf("tcp_retransmit_skb"),
+    needs: &[Need::Engine, Need::Retransmit],
+    effect: "retransmits are not seen",
+};
+
+/// Segments that are sent again, with the error of those that could not be.
+pub const RETRANSMIT_THREE_ARGS: Probe = Probe { program: "retransmit_three_args", ..RETRANSMIT_TWO_ARGS };
+
+/// SYN-ACKs that are sent again.
+pub const RETRANSMIT_SYNACK: Probe = Probe {
+    program: "retransmit_synack",
+    hook: Hook::TpBtf("tcp_retransmit_synack"),
+    effect: "SYN-ACKs that are sent again are not seen",
+    ..RETRANSMIT_TWO_ARGS
+};
+
 /// connect() begins.
 pub const ENTER_CONNECT: Probe = Probe {
     name: "sys_connect",
@@ -177,7 +197,7 @@ pub const EXIT_CONNECT: Probe = Probe {
 };
 
 /// Every probe.
-pub const ALL: [Probe; 16] = [
+pub const ALL: [Probe; 19] = [
     STATE,
     STATE_AGAIN,
     DESTROY,
@@ -192,6 +212,9 @@ pub const ALL: [Probe; 16] = [
     FILES,
     SOCKETS,
     TASKS,
+    RETRANSMIT_TWO_ARGS,
+    RETRANSMIT_THREE_ARGS,
+    RETRANSMIT_SYNACK,
     ENTER_CONNECT,
     EXIT_CONNECT,
 ];

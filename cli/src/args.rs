@@ -28,6 +28,8 @@ mod tcpconnlat;
 #[cfg(feature = "node")]
 mod tcplife;
 #[cfg(feature = "node")]
+mod tcpretrans;
+#[cfg(feature = "node")]
 mod tcpstates;
 #[cfg(feature = "node")]
 mod tcptracer;
@@ -150,6 +152,9 @@ pub enum ToolArgs {
     /// Print connects, accepts and closes in one stream
     #[command(alias = "tracer", disable_help_flag = true, display_name = "sockeye")]
     Tcptracer(tcptracer::TcptracerArgs),
+    /// Print segments that were sent again, and why
+    #[command(alias = "retrans", disable_help_flag = true, display_name = "sockeye")]
+    Tcpretrans(tcpretrans::TcpretransArgs),
 }
 
 #[cfg(feature = "node")]
@@ -163,6 +168,7 @@ impl ToolArgs {
             Self::Tcplife(args) => args.plan(),
             Self::Tcpaccept(args) => args.plan(),
             Self::Tcptracer(args) => args.plan(),
+            Self::Tcpretrans(args) => args.plan(),
         }
     }
 }

@@ -6,8 +6,9 @@ use std::{
 };
 
 use agent_common::event::{
-    Close, CloseHow, Comm, Counters, Event, EventKind, Failure, FailureCause, Family, IdentitySource,
-    Initiator, Payload, Process, Relation, Role, StateChange, TcpState,
+    Close, CloseHow, Comm, CongestionState, Counters, Event, EventKind, Failure, FailureCause, Family,
+    IdentitySource, Initiator, Payload, Process, Relation, Retransmit, RetransmitType, Role, StateChange,
+    TcpState,
 };
 
 /// 2026-03-01T13:03:09.123456789Z.
@@ -66,6 +67,7 @@ pub fn event(kinds: &[EventKind]) -> Event {
         close: None,
         counters: None,
         payload: None,
+        retransmit: None,
         start_unknown: false,
         gap: false,
         repaired: false,
@@ -137,6 +139,22 @@ pub fn failed(cause: FailureCause, elapsed_us: u64) -> Event {
     }
     event.failure =
         Some(Failure { cause, errno, elapsed: Some(Duration::from_micros(elapsed_us)), syns_sent });
+    event
+}
+
+/// Three segments sent again after a second timeout.
+pub fn retransmit() -> Event {
+    let mut event = event(&[EventKind::Retransmit]);
+    event.state = state(TcpState::Established, TcpState::Established).state;
+    event.retransmit = Some(Retransmit {
+        kind: RetransmitType::Rto,
+        segments: 3,
+        bytes: 4096,
+        sequence: Some(3_000_000_001),
+        attempt: Some(2),
+        congestion: Some(CongestionState::Loss),
+        error: None,
+    });
     event
 }
 

@@ -6,6 +6,7 @@ mod column;
 mod counts;
 mod json;
 pub mod object;
+mod retransmits;
 pub mod word;
 
 use crate::{
@@ -43,6 +44,9 @@ pub trait Render {
 
 /// The renderer of a tool. `bold`: the header may be emphasized.
 pub fn of(tool: Tool, format: Format, options: &Options, bold: bool) -> Box<dyn Render> {
+    if options.count && tool == Tool::Tcpretrans {
+        return Box::new(retransmits::Retransmits::new(format, bold));
+    }
     if options.count {
         return Box::new(counts::Counts::new(format, options.sport, bold));
     }

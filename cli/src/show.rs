@@ -100,6 +100,7 @@ pub const fn kind_of(kind: KernelKind) -> EventKind {
         KernelKind::Closing => EventKind::Closing,
         KernelKind::Close => EventKind::Close,
         KernelKind::Listen => EventKind::Listen,
+        KernelKind::Retransmit => EventKind::Retransmit,
     }
 }
 

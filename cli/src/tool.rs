@@ -18,17 +18,20 @@ pub enum Tool {
     Tcpaccept,
     /// Connects, accepts and closes in one stream.
     Tcptracer,
+    /// Segments sent again.
+    Tcpretrans,
 }
 
 impl Tool {
     /// Every tool, in the order of the help.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Tcpstates,
         Self::Tcpconnect,
         Self::Tcpconnlat,
         Self::Tcplife,
         Self::Tcpaccept,
         Self::Tcptracer,
+        Self::Tcpretrans,
     ];
 
     /// The name, as bcc has it.
@@ -40,6 +43,7 @@ impl Tool {
             Self::Tcplife => "tcplife",
             Self::Tcpaccept => "tcpaccept",
             Self::Tcptracer => "tcptracer",
+            Self::Tcpretrans => "tcpretrans",
         }
     }
 
@@ -51,6 +55,7 @@ impl Tool {
             Self::Tcpconnlat => &[EventKind::Established, EventKind::ConnectFailed],
             Self::Tcplife => &[EventKind::Close],
             Self::Tcpaccept => &[EventKind::Accept],
+            Self::Tcpretrans => &[EventKind::Retransmit],
             Self::Tcptracer => &[EventKind::Established, EventKind::Accept, EventKind::Closing],
         };
         kinds.iter().copied().collect()

@@ -73,6 +73,8 @@ fn ports_are_1_to_65535_in_every_tool_and_under_every_letter() {
         "tcpaccept -P",
         "tcpaccept -L",
         "tcptracer -L",
+        "tcpretrans -L",
+        "tcpretrans -D",
         "tcptracer -D",
     ] {
         for (value, reason) in [
@@ -246,6 +248,8 @@ fn every_option_of_bcc_is_taken_under_every_name() {
         "tcplife --time --timestamp --wide --csv --pid 1 --localport 1 --remoteport 2 --ipv6 --verbose",
         "tcptracer -t -p 1 -N SELF -v -U -u 0 -4",
         "tcptracer --timestamp --pid 1 --netns SELF --verbose --print-uid --uid 0 --ipv6",
+        "tcpretrans -s -l -c -4",
+        "tcpretrans --sequence --lossprobe --count --ipv6",
         "tcpaccept -T -t -p 1 -P 80,81 -4",
         "tcpaccept --time --timestamp --pid 1 --port 80 --ipv6",
     ] {

@@ -56,6 +56,12 @@ impl Tcp {
         unsafe { read(self.tp, &offset::SK_STATE) }
     }
 
+    /// Whether the socket itself is AF_INET6, whatever its addresses are.
+    #[inline(always)]
+    pub fn is_v6(&self) -> bool {
+        unsafe { read::<u16>(self.tp, &offset::SK_FAMILY) == AF_INET6 }
+    }
+
     /// Inode of the network namespace; 0 = unknown.
     #[inline(always)]
     pub fn netns(&self) -> u32 {
@@ -115,6 +121,21 @@ impl Tcp {
         unsafe { read_optional::<u32>(self.tp, &offset::TP_SRTT_US) }.unwrap_or(0) >> 3
     }
 
+    /// Timeouts in a row, congestion state and armed timer: `icsk_retransmits`, `icsk_ca_state`, `icsk_pending`. Not to
+    /// be asked where user space found one of them absent.
+    #[inline(always)]
+    pub fn loss_state(&self) -> (u8, u8, u8) {
+        /// The neighbours of a bitfield of five bits.
+        const CA_STATE: u8 = 0x1f;
+        unsafe {
+            (
+                read(self.tp, &offset::ICSK_RETRANSMITS),
+                read::<u8>(self.tp, &offset::ICSK_CA_STATE) & CA_STATE,
+                read(self.tp, &offset::ICSK_PENDING),
+            )
+        }
+    }
+
     /// Accept queue length and limit. In a socket just cloned these are its listener's.
     #[inline(always)]
     pub fn backlog(&self) -> Option<(u32, u32)> {
@@ -136,7 +157,7 @@ impl Tcp {
     #[inline(always)]
     pub fn tuple(&self) -> Tuple {
         unsafe {
-            let socket_v6 = read::<u16>(self.tp, &offset::SK_FAMILY) == AF_INET6;
+            let socket_v6 = self.is_v6();
             let (local, remote) = if socket_v6 {
                 (self.address6(&offset::SK_V6_RCV_SADDR), self.address6(&offset::SK_V6_DADDR))
             } else {

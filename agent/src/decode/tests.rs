@@ -37,6 +37,7 @@ pub(super) fn header(record: RecordType, kinds: &[EventKind], flags: u32) -> Hea
         RecordType::Snapshot => size_of::<Snapshot>(),
         RecordType::CgroupMade => size_of::<CgroupMade>(),
         RecordType::Listed => size_of::<Listed>(),
+        RecordType::Retransmit => size_of::<agent_common::record::Retransmit>(),
     };
     Header {
         time_ns: NOW,

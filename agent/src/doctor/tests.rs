@@ -91,7 +91,10 @@ fn a_machine_with_everything_is_ok_in_every_line() {
     assert!(report.facts.iter().all(|fact| fact.health == Health::Ok));
     assert!(report.tools.iter().all(|tool| tool.health == Health::Ok && tool.notes.is_empty()));
     let tools: Vec<_> = report.tools.iter().map(|tool| tool.tool).collect();
-    assert_eq!(tools, ["tcpstates", "tcpconnect", "tcpconnlat", "tcplife", "tcpaccept", "tcptracer"]);
+    assert_eq!(
+        tools,
+        ["tcpstates", "tcpconnect", "tcpconnlat", "tcplife", "tcpaccept", "tcptracer", "tcpretrans"]
+    );
 }
 
 #[test]
@@ -112,7 +115,7 @@ fn a_refused_accept_hook_degrades_the_tools_that_show_accepts() {
 fn a_kernel_before_6_3_does_not_show_writers() {
     let refused = [missing(&probes::SEND, "tp_btf/sock_send_length is not in this kernel")];
     let report = report(&kernel("6.1.0-40-cloud-amd64", Lockdown::None), Support::Loads(&refused));
-    assert_eq!(with(&report, Health::Degraded), ["tcpstates", "tcplife"]);
+    assert_eq!(with(&report, Health::Degraded), ["tcpstates", "tcplife", "tcpretrans"]);
     let (_, notes) = tool(&report, "tcplife");
     assert_eq!(notes[0].remedy.as_deref(), Some("run Linux 6.3 or later"));
 }

@@ -9,6 +9,7 @@ use crate::{
         capability::{CapabilityError, grant},
         kernel::{Kernel, Lockdown},
     },
+    probes::{self, Probe},
 };
 
 /// A tool and the probes, by their names in the probe table, without which it shows less.
@@ -16,6 +17,8 @@ pub(super) struct Tool {
     pub(super) name: &'static str,
     pub(super) probes: &'static [&'static str],
     needs: &'static [Need],
+    /// The probe whose events it shows: without it there is nothing.
+    own: &'static Probe,
 }
 
 /// Fields that show in every tool or can be filtered for in every tool.
@@ -26,36 +29,48 @@ macro_rules! and_common {
 }
 
 /// What each tool takes. Nothing works without `state`.
-pub(super) const TOOLS: [Tool; 6] = [
+pub(super) const TOOLS: [Tool; 7] = [
     Tool {
         name: "tcpstates",
         probes: &["state", "destroy", "usage", "cgroup", "snapshot"],
         needs: and_common!(Snapshot),
+        own: &probes::STATE,
     },
     Tool {
         name: "tcpconnect",
         probes: &["state", "cgroup", "sys_connect"],
         needs: and_common!(SyscallConnect),
+        own: &probes::STATE,
     },
     Tool {
         name: "tcpconnlat",
         probes: &["state", "cgroup", "sys_connect"],
         needs: and_common!(SyscallConnect),
+        own: &probes::STATE,
     },
     Tool {
         name: "tcplife",
         probes: &["state", "destroy", "usage", "cgroup", "snapshot"],
         needs: and_common!(Snapshot, Counters),
+        own: &probes::STATE,
     },
     Tool {
         name: "tcpaccept",
         probes: &["state", "accept", "cgroup", "snapshot"],
         needs: and_common!(Snapshot, Backlog),
+        own: &probes::STATE,
     },
     Tool {
         name: "tcptracer",
         probes: &["state", "destroy", "accept", "cgroup", "snapshot"],
         needs: and_common!(Snapshot),
+        own: &probes::STATE,
+    },
+    Tool {
+        name: "tcpretrans",
+        probes: &["retransmit", "state", "usage", "cgroup", "snapshot"],
+        needs: and_common!(Snapshot, Retransmit),
+        own: &probes::RETRANSMIT_TWO_ARGS,
     },
 ];
 
@@ -115,7 +130,9 @@ fn verdict(machine: &Machine, degraded: &[Degraded], tool: &Tool) -> ToolReport 
     let mut health = Health::Ok;
     for missing in degraded {
         let Some(effect) = effect(tool, missing) else { continue };
-        let gone = missing.what == STATE || need(missing) == Some(Need::Engine);
+        let own = missing.what == tool.own.name && missing.effect == tool.own.effect;
+        let fields = need(missing).is_some_and(|need| tool.own.needs.contains(&need));
+        let gone = own || missing.what == STATE || fields;
         health = health.max(if gone { Health::Unavailable } else { Health::Degraded });
         // Several programs, or a program and its fields, can be missing for one feature.
         match notes.iter_mut().find(|note| note.effect == effect) {
@@ -147,7 +164,7 @@ fn effect(tool: &Tool, missing: &Degraded) -> Option<&'static str> {
 
 /// For absent fields, what needs them.
 fn need(missing: &Degraded) -> Option<Need> {
-    const ALL: [Need; 11] = [
+    const ALL: [Need; 12] = [
         Need::Engine,
         Need::Counters,
         Need::Cgroup,
@@ -159,6 +176,7 @@ fn need(missing: &Degraded) -> Option<Need> {
         Need::SyscallConnect,
         Need::CgroupNames,
         Need::Places,
+        Need::Retransmit,
     ];
     ALL.into_iter().find(|need| missing.what == FIELDS && need.name() == missing.effect)
 }
@@ -166,17 +184,18 @@ fn need(missing: &Degraded) -> Option<Need> {
 /// What the user notices where fields are absent. Where a probe goes with them, in its words.
 const fn without(need: Need) -> &'static str {
     match need {
-        Need::Engine => crate::probes::STATE.effect,
+        Need::Engine => probes::STATE.effect,
         Need::Counters => "bytes, segments and round-trip times at close are unknown",
         Need::Cgroup => "the cgroup of a socket is unknown and cannot be filtered for",
-        Need::CgroupTree => crate::probes::CGROUP.effect,
+        Need::CgroupTree => probes::CGROUP.effect,
         Need::MountNamespace => "the mount namespace of a process is unknown and cannot be filtered for",
         Need::StartTime => "the start time of a process is unknown",
-        Need::Snapshot => crate::probes::FILES.effect,
+        Need::Snapshot => probes::FILES.effect,
         Need::Backlog => "the length of the accept queue is unknown",
-        Need::SyscallConnect => crate::probes::ENTER_CONNECT.effect,
-        Need::CgroupNames => crate::probes::CGROUP_NAMED.effect,
-        Need::Places => crate::probes::TASKS.effect,
+        Need::SyscallConnect => probes::ENTER_CONNECT.effect,
+        Need::CgroupNames => probes::CGROUP_NAMED.effect,
+        Need::Places => probes::TASKS.effect,
+        Need::Retransmit => probes::RETRANSMIT_TWO_ARGS.effect,
     }
 }
 

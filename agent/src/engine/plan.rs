@@ -31,6 +31,9 @@ impl Plan {
             plan.accept(types, fields);
             plan.usage(types, fields);
         }
+        if wants(EventKind::Retransmit) {
+            plan.retransmit(types, fields);
+        }
         let filters = config.filter.allow.iter().chain(&config.filter.deny);
         if config.shared || filters.clone().any(|filter| !filter.cgroups.is_empty()) {
             plan.add(probes::CGROUP, types, fields);
@@ -87,6 +90,14 @@ impl Plan {
             self.add(probes::SPACE_ADJUST, types, fields);
         }
         self.add(probes::SEND, types, fields);
+    }
+
+    fn retransmit(&mut self, types: &Btf, fields: &Resolved) {
+        let shape = btf::tracepoint(types, "tcp_retransmit_skb");
+        let has_error = shape.is_some_and(|arguments| arguments > 2);
+        let probe = if has_error { probes::RETRANSMIT_THREE_ARGS } else { probes::RETRANSMIT_TWO_ARGS };
+        self.add(probe, types, fields);
+        self.add(probes::RETRANSMIT_SYNACK, types, fields);
     }
 
     fn names(&mut self, types: &Btf, fields: &Resolved) {

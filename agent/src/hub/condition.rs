@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{pods::PodCondition, wish::CgroupName};
 use crate::{
-    event::{CloseHow, Event, EventKind, FailureCause, Kinds, Role, TcpState},
+    event::{CloseHow, Event, EventKind, FailureCause, Kinds, RetransmitType, Role, TcpState},
     filter::{
         Conjunction, Prefix,
         compile::{self, Surroundings},
@@ -49,6 +49,8 @@ pub struct Rest {
     pub close_causes: Vec<CloseHow>,
     /// Why a connect failed.
     pub failure_causes: Vec<FailureCause>,
+    /// Types of retransmits.
+    pub retransmit_types: Vec<RetransmitType>,
     /// Latency of a connect, at least.
     pub min_latency: Option<Duration>,
     /// Duration of a connection, at least.
@@ -122,6 +124,7 @@ impl Condition {
             && (rest.close_causes.is_empty() && rest.min_duration.is_none() && rest.min_bytes.is_none()
                 || kind == EventKind::Close)
             && (rest.failure_causes.is_empty() || kind == EventKind::ConnectFailed)
+            && (rest.retransmit_types.is_empty() || kind == EventKind::Retransmit)
             && (rest.min_latency.is_none()
                 || matches!(kind, EventKind::Established | EventKind::ConnectFailed))
     }
@@ -157,6 +160,7 @@ impl Condition {
         say(in_user_space, !rest.new_states.is_empty(), "new_states");
         say(in_user_space, !rest.close_causes.is_empty(), "close_causes");
         say(in_user_space, !rest.failure_causes.is_empty(), "failure_causes");
+        say(in_user_space, !rest.retransmit_types.is_empty(), "retransmit_types");
         say(in_user_space, rest.min_latency.is_some(), "min_latency");
         say(in_user_space, rest.min_duration.is_some(), "min_duration");
         say(in_user_space, rest.min_bytes.is_some(), "min_bytes");
@@ -177,6 +181,7 @@ impl Rest {
             && is_among(&self.new_states, state.map(|state| state.new))
             && is_among(&self.close_causes, event.close.map(|close| close.how))
             && is_among(&self.failure_causes, event.failure.map(|failure| failure.cause))
+            && is_among(&self.retransmit_types, event.retransmit.map(|again| again.kind))
             && at_least(self.min_latency, latency)
             && at_least(self.min_duration, event.close.and_then(|close| close.duration))
             && at_least(

@@ -10,7 +10,7 @@ use super::{
     pods::{self, PodCondition},
 };
 use crate::{
-    event::{CloseHow, EventKind, FailureCause, Family, Kinds, Role, TcpState},
+    event::{CloseHow, EventKind, FailureCause, Family, Kinds, RetransmitType, Role, TcpState},
     filter::{Conjunction, Prefix},
     identity::selector::Selector,
 };
@@ -211,7 +211,9 @@ impl Wish {
 
 /// The kinds of a request that names none, of those that there are.
 pub fn default_kinds() -> Kinds {
-    [EventKind::Connect, EventKind::ConnectFailed, EventKind::Accept, EventKind::Close].into_iter().collect()
+    [EventKind::Connect, EventKind::ConnectFailed, EventKind::Accept, EventKind::Close, EventKind::Retransmit]
+        .into_iter()
+        .collect()
 }
 
 fn contradictions(past: &Past, follow: bool) -> Result<(), BadField> {
@@ -259,6 +261,7 @@ fn kind_of(number: i32) -> Result<EventKind, String> {
         v1::EventKind::Close => EventKind::Close,
         v1::EventKind::Listen => EventKind::Listen,
         v1::EventKind::Closing => EventKind::Closing,
+        v1::EventKind::Retransmit => EventKind::Retransmit,
         other => return Err(format!("this agent makes no {}", other.as_str_name())),
     })
 }
@@ -340,12 +343,8 @@ fn condition(path: &str, filter: &v1::Filter) -> Result<Condition, BadField> {
             return Err(BadField::new(at(field), "only a collector knows who the peer is"));
         }
     }
-    for (field, given) in
-        [("drop_reasons", !drop_reasons.is_empty()), ("retransmit_types", !retransmit_types.is_empty())]
-    {
-        if given {
-            return Err(BadField::new(at(field), "this agent makes no such events"));
-        }
+    if !drop_reasons.is_empty() {
+        return Err(BadField::new(at("drop_reasons"), "this agent makes no such events"));
     }
     let family = match v1::AddressFamily::try_from(*family) {
         Ok(v1::AddressFamily::Unspecified) => None,
@@ -391,6 +390,7 @@ fn condition(path: &str, filter: &v1::Filter) -> Result<Condition, BadField> {
         new_states: each(&at("new_states"), new_states, |state| state_of(*state))?,
         close_causes: each(&at("close_causes"), close_causes, |cause| close_of(*cause))?,
         failure_causes: each(&at("failure_causes"), failure_causes, |cause| failure_of(*cause))?,
+        retransmit_types: each(&at("retransmit_types"), retransmit_types, |kind| retransmit_of(*kind))?,
         min_latency: min_latency.as_ref().map(|least| length(&at("min_latency"), least)).transpose()?,
         min_duration: min_duration.as_ref().map(|least| length(&at("min_duration"), least)).transpose()?,
         min_bytes: *min_bytes,
@@ -455,6 +455,20 @@ fn close_of(number: i32) -> Result<CloseHow, String> {
         v1::CloseCause::Timeout => CloseHow::Timeout,
         v1::CloseCause::Abort => CloseHow::Abort,
         v1::CloseCause::Error => CloseHow::Error,
+    })
+}
+
+fn retransmit_of(number: i32) -> Result<RetransmitType, String> {
+    use v1::RetransmitType as Type;
+    Ok(match Type::try_from(number).map_err(|_| format!("{number} is no type"))? {
+        Type::Unspecified => return Err("0 is no type".to_owned()),
+        Type::Syn => RetransmitType::Syn,
+        Type::SynAck => RetransmitType::SynAck,
+        Type::Fast => RetransmitType::Fast,
+        Type::Rto => RetransmitType::Rto,
+        Type::LossRecovery => RetransmitType::LossRecovery,
+        Type::Tlp => RetransmitType::Tlp,
+        Type::Other => RetransmitType::Other,
     })
 }
 

@@ -91,6 +91,7 @@ pub fn event() -> Event {
         close: None,
         counters: None,
         payload: None,
+        retransmit: None,
         start_unknown: false,
         gap: false,
         repaired: false,

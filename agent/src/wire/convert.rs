@@ -172,6 +172,19 @@ fn detail(event: &Event, kind: EventKind) -> Detail {
         EventKind::Closing => Detail::Closing(v1::Closing {}),
         EventKind::Close => Detail::Close(close(event)),
         EventKind::Listen => Detail::Listen(v1::Listen {}),
+        EventKind::Retransmit => {
+            Detail::Retransmit(event.retransmit.map_or_else(v1::Retransmit::default, |again| {
+                v1::Retransmit {
+                    r#type: numbers::retransmit_type(again.kind).into(),
+                    segments: Some(again.segments),
+                    bytes: Some(again.bytes.into()),
+                    sequence: again.sequence,
+                    attempt: again.attempt,
+                    congestion_state: numbers::congestion(again.congestion).into(),
+                    send_error_number: again.error,
+                }
+            }))
+        }
     }
 }
 

@@ -238,6 +238,17 @@ pub(super) fn detail(out: &mut Out<'_>, event: &Event, kind: EventKind, kept_cou
             out.optional(2, event.backlog.map(|(length, _)| length));
             out.optional(3, event.backlog.map(|(_, limit)| limit));
         }
+        EventKind::Retransmit => {
+            if let Some(again) = event.retransmit {
+                out.word(1, numbers::retransmit_type(again.kind));
+                out.optional(2, Some(again.segments));
+                out.optional(3, Some(again.bytes));
+                out.optional(4, again.sequence);
+                out.optional(5, again.attempt);
+                out.word(6, numbers::congestion(again.congestion));
+                out.optional(7, again.error);
+            }
+        }
         EventKind::Close => {
             if let Some(close) = event.close {
                 out.duration(1, close.duration);

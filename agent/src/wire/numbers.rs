@@ -3,7 +3,10 @@
 use proto::v1;
 
 use crate::{
-    event::{CloseHow, EventKind, FailureCause, Family, IdentitySource, Initiator, Relation, Role, TcpState},
+    event::{
+        CloseHow, CongestionState, EventKind, FailureCause, Family, IdentitySource, Initiator, Relation,
+        RetransmitType, Role, TcpState,
+    },
     identity::ContainerKind,
 };
 
@@ -18,6 +21,7 @@ pub const fn kind(kind: EventKind) -> v1::EventKind {
         EventKind::Closing => v1::EventKind::Closing,
         EventKind::Close => v1::EventKind::Close,
         EventKind::Listen => v1::EventKind::Listen,
+        EventKind::Retransmit => v1::EventKind::Retransmit,
     }
 }
 
@@ -30,6 +34,7 @@ pub(super) const fn detail(kind: EventKind) -> u32 {
         EventKind::ConnectFailed => 23,
         EventKind::Accept => 24,
         EventKind::Close => 25,
+        EventKind::Retransmit => 26,
         EventKind::Listen => 34,
         EventKind::Closing => 35,
     }
@@ -111,6 +116,29 @@ pub(super) const fn close_cause(how: CloseHow) -> v1::CloseCause {
         CloseHow::Abort => v1::CloseCause::Abort,
         CloseHow::Error => v1::CloseCause::Error,
         CloseHow::Unknown => v1::CloseCause::Unspecified,
+    }
+}
+
+pub(super) const fn retransmit_type(kind: RetransmitType) -> v1::RetransmitType {
+    match kind {
+        RetransmitType::Syn => v1::RetransmitType::Syn,
+        RetransmitType::SynAck => v1::RetransmitType::SynAck,
+        RetransmitType::Fast => v1::RetransmitType::Fast,
+        RetransmitType::Rto => v1::RetransmitType::Rto,
+        RetransmitType::LossRecovery => v1::RetransmitType::LossRecovery,
+        RetransmitType::Tlp => v1::RetransmitType::Tlp,
+        RetransmitType::Other => v1::RetransmitType::Other,
+    }
+}
+
+pub(super) const fn congestion(state: Option<CongestionState>) -> v1::CongestionState {
+    match state {
+        Some(CongestionState::Open) => v1::CongestionState::Open,
+        Some(CongestionState::Disorder) => v1::CongestionState::Disorder,
+        Some(CongestionState::Cwr) => v1::CongestionState::Cwr,
+        Some(CongestionState::Recovery) => v1::CongestionState::Recovery,
+        Some(CongestionState::Loss) => v1::CongestionState::Loss,
+        None => v1::CongestionState::Unspecified,
     }
 }
 

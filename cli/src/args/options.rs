@@ -26,6 +26,10 @@ pub struct Options {
     pub dns: bool,
     /// Count instead of printing each.
     pub count: bool,
+    /// Sequence numbers.
+    pub sequence: bool,
+    /// Tail loss probes have a letter of their own.
+    pub loss_probe: bool,
     /// Failed connects.
     pub failed: bool,
     /// tcptracer's words, nanoseconds and NETNS.

@@ -67,7 +67,8 @@ fn trace(
         let mut engine = Engine::load(config).map_err(|error| failure(&error))?;
         warn_of_missing(plan.tool, engine.degraded());
         if plan.options.count {
-            message::note("counting connects; Ctrl-C ends and prints them");
+            let what = if plan.tool == Tool::Tcpretrans { "retransmits" } else { "connects" };
+            message::note(&format!("counting {what}; Ctrl-C ends and prints them"));
         }
         if output.begin().is_continue() {
             if let Some(path) = &plan.common.ready_file {

@@ -4,6 +4,7 @@ mod tcpaccept;
 mod tcpconnect;
 mod tcpconnlat;
 mod tcplife;
+mod tcpretrans;
 mod tcpstates;
 mod tcptracer;
 
@@ -26,6 +27,7 @@ pub fn columns(tool: Tool, format: Format, options: &Options) -> Vec<Column> {
         Tool::Tcpconnlat => tcpconnlat::columns(form),
         Tool::Tcplife => tcplife::columns(form),
         Tool::Tcpaccept => tcpaccept::columns(form),
+        Tool::Tcpretrans => tcpretrans::columns(form),
         Tool::Tcptracer => tcptracer::columns(form),
     }
 }

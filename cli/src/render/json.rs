@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use agent_common::event::{Close, Counters, Event, EventKind, Failure, Family, Process};
+use agent_common::event::{Close, Counters, Event, EventKind, Failure, Family, Process, Retransmit};
 use jiff::tz::TimeZone;
 
 use super::{
@@ -103,7 +103,8 @@ impl Render for Json {
             object.key("user");
             self.process(event, event.user.as_ref(), object.out);
         }
-        if let Some(state) = event.state {
+        // What is no change of state has the one state at both ends.
+        if let Some(state) = event.state.filter(|state| state.old != state.new || event.synthetic) {
             let mut inner = object.object("state");
             inner.word("old", state.old.name());
             inner.word("new", state.new.name());
@@ -127,6 +128,9 @@ impl Render for Json {
             inner.duration("queue_time_ns", event.queue_time);
             inner.end();
         }
+        if let Some(again) = &event.retransmit {
+            sent_again(event, again, &mut object);
+        }
         if let Some(close) = &event.close {
             closed(event, close, &mut object);
         }
@@ -145,6 +149,25 @@ fn failed(failure: &Failure, object: &mut Object<'_>) {
     inner.errno(failure.errno);
     inner.duration("elapsed_ns", failure.elapsed);
     inner.optional("syns_sent", failure.syns_sent, text::number);
+    inner.end();
+}
+
+fn sent_again(event: &Event, again: &Retransmit, object: &mut Object<'_>) {
+    let mut inner = object.object("retransmit");
+    inner.word("type", word::retransmit(again.kind));
+    if let Some(state) = event.state {
+        inner.word("state", state.new.name());
+    }
+    inner.optional("segments", Some(again.segments), text::number);
+    inner.optional("bytes", Some(again.bytes), text::number);
+    inner.optional("sequence", again.sequence, text::number);
+    inner.optional("attempt", again.attempt, text::number);
+    inner.optional("congestion_state", again.congestion, |state, out| {
+        out.push(b'"');
+        out.extend_from_slice(word::congestion(state).as_bytes());
+        out.push(b'"');
+    });
+    inner.errno(again.error);
     inner.end();
 }
 

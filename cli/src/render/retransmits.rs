@@ -81,7 +81,8 @@ impl Retransmits {
 
 impl Render for Retransmits {
     fn row(&mut self, row: &Row<'_>, _: &mut Vec<u8>) {
-        let Some(again) = row.event.retransmit else { return };
+        // What could not be sent was not sent again.
+        let Some(again) = row.event.retransmit.filter(|again| again.error.is_none()) else { return };
         let key = Key { local: row.event.local, local_port: row.event.local_port, remote: row.event.remote };
         let segments = u64::from(again.segments);
         if self.counts.len() >= CONNECTIONS && !self.counts.contains_key(&key) {
@@ -134,7 +135,9 @@ mod tests {
         let web = fixture::retransmit();
         let mut db = web;
         db.remote = Some("10.0.0.3:5432".parse().unwrap());
-        for event in [web, db, web, fixture::over_v6(web)] {
+        let mut failed = web;
+        failed.retransmit.as_mut().unwrap().error = Some(16);
+        for event in [web, db, web, failed, fixture::over_v6(web)] {
             let row = view::Row { event: &event, name: "retransmit", process: None, query: None };
             counts.row(&row, &mut out);
         }

@@ -1,6 +1,9 @@
 //! The words for closed sets: the same in columns, CSV and JSON. docs/json.md lists them.
 
-use agent_common::event::{CloseHow, Counters, FailureCause, IdentitySource, Initiator, Relation, Role};
+use agent_common::event::{
+    CloseHow, CongestionState, Counters, FailureCause, IdentitySource, Initiator, Relation, RetransmitType,
+    Role,
+};
 
 /// Why a connect failed.
 pub const fn cause(cause: FailureCause) -> &'static str {
@@ -39,6 +42,30 @@ pub const fn how(how: CloseHow) -> &'static str {
         CloseHow::Abort => "abort",
         CloseHow::Error => "error",
         CloseHow::Unknown => "unknown",
+    }
+}
+
+/// What made TCP send again.
+pub const fn retransmit(kind: RetransmitType) -> &'static str {
+    match kind {
+        RetransmitType::Syn => "syn",
+        RetransmitType::SynAck => "syn_ack",
+        RetransmitType::Fast => "fast",
+        RetransmitType::Rto => "rto",
+        RetransmitType::LossRecovery => "loss_recovery",
+        RetransmitType::Tlp => "tlp",
+        RetransmitType::Other => "other",
+    }
+}
+
+/// TCP's congestion state.
+pub const fn congestion(state: CongestionState) -> &'static str {
+    match state {
+        CongestionState::Open => "open",
+        CongestionState::Disorder => "disorder",
+        CongestionState::Cwr => "cwr",
+        CongestionState::Recovery => "recovery",
+        CongestionState::Loss => "loss",
     }
 }
 
@@ -83,6 +110,7 @@ pub const fn errno(errno: u32) -> Option<&'static str> {
         12 => "ENOMEM",
         13 => "EACCES",
         14 => "EFAULT",
+        16 => "EBUSY",
         22 => "EINVAL",
         32 => "EPIPE",
         71 => "EPROTO",

@@ -7,7 +7,8 @@ use crate::{
     begin,
 };
 
-const TOOLS: [&str; 6] = ["tcpstates", "tcpconnect", "tcpconnlat", "tcplife", "tcpaccept", "tcptracer"];
+const TOOLS: [&str; 7] =
+    ["tcpstates", "tcpconnect", "tcpconnlat", "tcplife", "tcpaccept", "tcptracer", "tcpretrans"];
 
 #[test]
 fn the_doctor_knows_every_tool_and_each_that_works_starts() {

@@ -10,7 +10,7 @@ fn an_old_kernel_is_refused_in_one_clear_sentence() {
         return;
     }
     let mut tools = vec![vec!["doctor"]];
-    for tool in ["tcpstates", "tcpconnect", "tcpconnlat", "tcplife", "tcpaccept", "tcptracer"] {
+    for tool in ["tcpstates", "tcpconnect", "tcpconnlat", "tcplife", "tcpaccept", "tcptracer", "tcpretrans"] {
         tools.push(vec!["trace", tool]);
     }
     for arguments in tools {

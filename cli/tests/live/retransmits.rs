@@ -101,7 +101,7 @@ fn a_syn_ack_without_an_answer_is_the_listeners() {
 fn data_that_is_lost_is_sent_again_segment_by_segment_as_the_kernel_counts() {
     begin!();
     let mut talk = Talk::new("loses", "gets");
-    let mut trace = trace(&talk.pair.a);
+    let trace = trace(&talk.pair.a);
     let listener = talk.listen(Over::V4, 0);
     let connection = talk.connect(Over::V4, &listener);
     // A round-trip time is known, and the window is open.

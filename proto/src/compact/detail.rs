@@ -7,8 +7,8 @@ use super::{
     read::{Said, unzigzag},
 };
 use crate::v1::{
-    Accept, Close, Closing, Connect, ConnectFailed, Counters, Established, EventKind, Listen, StateChange,
-    event::Detail,
+    Accept, Close, Closing, Connect, ConnectFailed, Counters, Established, EventKind, Listen, Retransmit,
+    StateChange, event::Detail,
 };
 
 /// What the fields say of it; none where they say nothing.
@@ -76,8 +76,16 @@ pub(super) fn detail(said: &Said) -> Result<Option<Detail>, CompactError> {
         }
         EventKind::Listen => Detail::Listen(Listen {}),
         EventKind::Closing => Detail::Closing(Closing {}),
+        EventKind::Retransmit => Detail::Retransmit(Retransmit {
+            r#type: low,
+            segments: small(0),
+            bytes: value(1),
+            sequence: small(3),
+            attempt: small(2),
+            congestion_state: high,
+            send_error_number: small(4),
+        }),
         EventKind::Unspecified
-        | EventKind::Retransmit
         | EventKind::Drop
         | EventKind::Reset
         | EventKind::SocketError

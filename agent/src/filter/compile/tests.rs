@@ -281,6 +281,7 @@ fn blank() -> Event {
         close: None,
         counters: None,
         payload: None,
+        retransmit: None,
         start_unknown: false,
         gap: false,
         repaired: false,

@@ -95,13 +95,29 @@ pub fn resolve(btf: &Btf, fields: &[Field]) -> Result<Resolved, ResolveError> {
     Ok(resolved)
 }
 
+/// Whether the byte at a member's offset begins with its lowest bits, so many, and with none of another member.
+const fn has_lowest(found: &Member, bits: u32) -> bool {
+    match found.bit_width {
+        Some(width) => width == bits && found.bit_offset == 0,
+        // Little-endian: the lowest byte comes first.
+        None => bits <= 8 * found.size,
+    }
+}
+
 fn place(btf: &Btf, field: &Field) -> Result<Result<u32, Absent>, MemberError> {
     let mut reason = AbsentReason::NoStruct;
     let mut last = ("", "");
     for (root, path) in field.places.iter().copied() {
+        let (path, lowest) = match path.split_once(':') {
+            Some((path, bits)) => (path, bits.parse().ok()),
+            None => (path, None),
+        };
         let here = match member(btf, root, path)? {
+            Some(found) if lowest.is_some_and(|bits| has_lowest(&found, bits)) => {
+                return Ok(Ok(found.byte_offset));
+            }
             Some(Member { bit_width: Some(width), .. }) => AbsentReason::Bitfield { width },
-            Some(found) if found.size == field.size => return Ok(Ok(found.byte_offset)),
+            Some(found) if lowest.is_none() && found.size == field.size => return Ok(Ok(found.byte_offset)),
             Some(found) => AbsentReason::Size { found: found.size, wanted: field.size },
             None if exists(btf, root) => AbsentReason::NoMember,
             None => AbsentReason::NoStruct,

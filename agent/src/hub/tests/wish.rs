@@ -65,7 +65,7 @@ fn what_cannot_be_meant_is_refused_with_the_field_that_says_it() {
             filter(Filter { min_latency: seconds(-1), ..none() }),
             "allow[1].min_latency: is negative, or no duration",
         ),
-        (ObserveRequest { kinds: vec![7], ..all() }, "kinds[0]: this agent makes no EVENT_KIND_RETRANSMIT"),
+        (ObserveRequest { kinds: vec![8], ..all() }, "kinds[0]: this agent makes no EVENT_KIND_DROP"),
         (ObserveRequest { first: Some(1), last: Some(1), ..all() }, "first: does not go with last or follow"),
         (ObserveRequest { first: Some(1), follow: true, ..all() }, "first: does not go with last or follow"),
         (ObserveRequest { last: Some(1), since: at(1), ..all() }, "last: does not go with since or until"),

@@ -54,6 +54,19 @@ impl Columns {
                 let us = event.queue_time.and_then(|time| u64::try_from(time.as_micros()).ok());
                 columns.value(2, has(1), us);
             }
+            EventKind::Retransmit => {
+                if let Some(again) = event.retransmit {
+                    columns.codes(
+                        if has(1) { numbers::retransmit_type(again.kind).into() } else { 0 },
+                        if has(6) { numbers::congestion(again.congestion).into() } else { 0 },
+                    );
+                    columns.value(0, has(2), Some(again.segments));
+                    columns.value(1, has(3), Some(again.bytes));
+                    columns.value(2, has(5), again.attempt);
+                    columns.value(3, has(4), again.sequence);
+                    columns.value(4, has(7), again.error);
+                }
+            }
             EventKind::Close => {
                 let has_counter = |number: u32| kept_counters & 1 << number != 0;
                 let mut counted = Counted::of(event).0;

@@ -16,8 +16,9 @@ use proto::mask::Mask;
 
 use crate::{
     event::{
-        Close, CloseHow, Comm, Event, EventKind, Failure, FailureCause, Family, IdentitySource, Initiator,
-        Kinds, Payload, Process, Relation, Role, StateChange, TcpState,
+        Close, CloseHow, Comm, CongestionState, Event, EventKind, Failure, FailureCause, Family,
+        IdentitySource, Initiator, Kinds, Payload, Process, Relation, Retransmit, RetransmitType, Role,
+        StateChange, TcpState,
     },
     identity::{Container, ContainerKind, Identity, Pod, Workload},
 };
@@ -145,6 +146,36 @@ fn failure() -> impl Strategy<Value = Failure> {
     })
 }
 
+fn retransmit() -> impl Strategy<Value = Retransmit> {
+    let kind = select(vec![
+        RetransmitType::Syn,
+        RetransmitType::SynAck,
+        RetransmitType::Fast,
+        RetransmitType::Rto,
+        RetransmitType::LossRecovery,
+        RetransmitType::Tlp,
+        RetransmitType::Other,
+    ]);
+    let congestion = select(vec![
+        CongestionState::Open,
+        CongestionState::Disorder,
+        CongestionState::Cwr,
+        CongestionState::Recovery,
+        CongestionState::Loss,
+    ]);
+    (kind, small(), small(), of(small()), of(small()), of(congestion), of(small())).prop_map(
+        |(kind, segments, bytes, sequence, attempt, congestion, error)| Retransmit {
+            kind,
+            segments,
+            bytes,
+            sequence,
+            attempt,
+            congestion,
+            error,
+        },
+    )
+}
+
 pub(super) fn event() -> impl Strategy<Value = Event> {
     let role = select(vec![Role::Client, Role::Server, Role::Unknown]);
     let peer = (ip(), any::<u16>()).prop_map(|(ip, port)| SocketAddr::new(ip, port));
@@ -157,7 +188,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
     });
     // At 1970-01-01T00:00:00 a compact batch has no time.
     let wall_ns = number().prop_map(|ns| ns.max(1));
-    let head = (0..256_u32, number(), wall_ns, small(), any::<[bool; 6]>(), role);
+    let head = (0..1_u32 << EventKind::ALL.len(), number(), wall_ns, small(), any::<[bool; 6]>(), role);
     // Few cookies, places and processes: sockets, places and processes come again.
     let cookie = of(prop_oneof![1..6_u64, number(), (1..4_u64).prop_map(|n| n * 4096 + 1)]);
     let socket =
@@ -166,13 +197,13 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
     // These two are of whole microseconds.
     let us = || of(small().prop_map(|us| Duration::from_micros(us.into())));
     let times = (of(number()), duration(), of(small()), of((small(), small())), us(), us());
-    let ends = (of(state), of(failure()), of(close()), of(counters()), of(payload));
+    let ends = (of(state), of(failure()), of(close()), of(counters()), of(payload), of(retransmit()));
     (head, socket, processes, times, ends).prop_map(|(head, socket, processes, times, ends)| {
         let (kinds, boot_ns, wall_ns, cpu, flags, role) = head;
         let (cookie, netns, cgroup_id, local, local_port, remote) = socket;
         let (process, owner, user, same) = processes;
         let (start_ns, connect_latency, syn_retransmits, backlog, handshake_rtt, queue_time) = times;
-        let (state, failure, close, counters, payload) = ends;
+        let (state, failure, close, counters, payload, retransmit) = ends;
         Event {
             kinds: Kinds(kinds),
             boot_ns,
@@ -202,6 +233,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
             close,
             counters,
             payload,
+            retransmit,
             start_unknown: flags[2],
             gap: flags[3],
             repaired: flags[4],
@@ -269,7 +301,7 @@ pub(super) fn item() -> impl Strategy<Value = Item> {
 }
 
 /// Paths that lead into everything that the agent fills in.
-const PATHS: [&str; 40] = [
+const PATHS: [&str; 42] = [
     "time",
     "node_name",
     "cpu",
@@ -309,6 +341,8 @@ const PATHS: [&str; 40] = [
     "close.counters.srtt",
     "close.counters.bytes_sent",
     "accept.queue_limit",
+    "retransmit.type",
+    "retransmit.sequence",
     "established",
 ];
 

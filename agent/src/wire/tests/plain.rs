@@ -66,6 +66,7 @@ fn closed() -> Event {
         }),
         counters: None,
         payload: None,
+        retransmit: None,
         start_unknown: true,
         gap: false,
         repaired: false,

@@ -302,6 +302,32 @@ PID     COMM         IP RADDR                                   RPORT LADDR     
 }
 
 #[test]
+fn tcpretrans_has_bccs_columns() {
+    let again = fixture::retransmit();
+    assert_eq!(
+        printed("tcpretrans", &[again, fixture::over_v6(again)]),
+        "\
+TIME     PID     IP LADDR:LPORT          T> RADDR:RPORT          STATE\n\
+14:03:09 1234    4  10.0.0.1:45678       R> 10.0.0.2:443         ESTABLISHED\n\
+14:03:09 1234    6  2001:db8::1:45678    R> 2001:db8::2:443      ESTABLISHED\n"
+    );
+    let mut probe = again;
+    let sent = probe.retransmit.as_mut().unwrap();
+    (sent.kind, sent.attempt) = (agent_common::event::RetransmitType::Tlp, None);
+    assert_eq!(
+        printed("tcpretrans -l -s", &[again, probe]),
+        "\
+TIME     PID     IP LADDR:LPORT          T> RADDR:RPORT          STATE        SEQ       \n\
+14:03:09 1234    4  10.0.0.1:45678       R> 10.0.0.2:443         ESTABLISHED  3000000001\n\
+14:03:09 1234    4  10.0.0.1:45678       L> 10.0.0.2:443         ESTABLISHED  3000000001\n"
+    );
+    assert_eq!(
+        printed("tcpretrans -o csv", &[probe]),
+        "TIME,PID,IP,LADDR:LPORT,T,RADDR:RPORT,STATE\n14:03:09,1234,4,10.0.0.1:45678,R,10.0.0.2:443,ESTABLISHED\n"
+    );
+}
+
+#[test]
 fn tcptracer_has_bccs_columns() {
     let closing = fixture::over_v6(fixture::event(&[EventKind::Closing]));
     assert_eq!(

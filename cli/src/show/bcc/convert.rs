@@ -6,8 +6,9 @@ use std::{
 };
 
 use agent_common::event::{
-    Close, CloseHow, Comm, Counters, Event, EventKind, Failure, FailureCause, Family, IdentitySource,
-    Initiator, Payload, Process, Relation, Role, StateChange, TcpState,
+    Close, CloseHow, Comm, CongestionState, Counters, Event, EventKind, Failure, FailureCause, Family,
+    IdentitySource, Initiator, Payload, Process, Relation, Retransmit, RetransmitType, Role, StateChange,
+    TcpState,
 };
 use proto::v1::{self, event::Detail};
 
@@ -58,6 +59,7 @@ pub fn convert(event: &v1::Event) -> Option<Event> {
         close: None,
         counters: None,
         payload: None,
+        retransmit: None,
         start_unknown: event.start_unknown,
         gap: event.gap,
         repaired: event.repaired,
@@ -143,6 +145,12 @@ fn detail(event: &v1::Event, converted: &mut Event) {
             converted.backlog = accept.queue_length.zip(accept.queue_limit);
             converted.queue_time = duration(accept.queue_time.as_ref());
         }
+        Some(Detail::Retransmit(again)) => {
+            converted.retransmit = Some(retransmit(again));
+            let state = event.socket.as_ref().and_then(|socket| u8::try_from(socket.state).ok());
+            let state = state.and_then(TcpState::from_number);
+            converted.state = state.map(|state| StateChange { old: state, new: state, in_old: None });
+        }
         Some(Detail::Close(close)) => {
             converted.close = Some(Close {
                 duration: duration(close.duration.as_ref()),
@@ -186,6 +194,35 @@ fn counters(counters: &v1::Counters) -> Counters {
         unsent: small(counters.unsent_bytes),
         unacked: 0,
         unread: small(counters.unread_bytes),
+    }
+}
+
+fn retransmit(again: &v1::Retransmit) -> Retransmit {
+    let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    Retransmit {
+        kind: match again.r#type() {
+            v1::RetransmitType::Syn => RetransmitType::Syn,
+            v1::RetransmitType::SynAck => RetransmitType::SynAck,
+            v1::RetransmitType::Fast => RetransmitType::Fast,
+            v1::RetransmitType::Rto => RetransmitType::Rto,
+            v1::RetransmitType::LossRecovery => RetransmitType::LossRecovery,
+            v1::RetransmitType::Tlp => RetransmitType::Tlp,
+            v1::RetransmitType::Unspecified | v1::RetransmitType::Other => RetransmitType::Other,
+        },
+        // A server says how many; one that does not means that there was one.
+        segments: again.segments.unwrap_or(1),
+        bytes: small(again.bytes.unwrap_or(0)),
+        sequence: again.sequence,
+        attempt: again.attempt,
+        congestion: match again.congestion_state() {
+            v1::CongestionState::Unspecified => None,
+            v1::CongestionState::Open => Some(CongestionState::Open),
+            v1::CongestionState::Disorder => Some(CongestionState::Disorder),
+            v1::CongestionState::Cwr => Some(CongestionState::Cwr),
+            v1::CongestionState::Recovery => Some(CongestionState::Recovery),
+            v1::CongestionState::Loss => Some(CongestionState::Loss),
+        },
+        error: again.send_error_number,
     }
 }
 

@@ -84,7 +84,28 @@ impl Netns {
 
     /// A counter of the namespace's /proc/net/snmp, such as `Tcp` `ActiveOpens`.
     pub fn snmp(&self, protocol: &str, counter: &str) -> u64 {
-        let text = self.enter(|| std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap());
+        self.counter("snmp", protocol, counter)
+    }
+
+    /// A counter of TCP's in the namespace's /proc/net/netstat, such as `TCPTimeouts`.
+    pub fn tcp_ext(&self, counter: &str) -> u64 {
+        self.counter("netstat", "TcpExt", counter)
+    }
+
+    /// Sends what is for a neighbour to nobody: to a hardware address that nobody has.
+    pub fn lose(&self, neighbour: &str, device: &str) {
+        let nobody = "02:00:00:00:00:99";
+        self.ip(&["neigh", "replace", neighbour, "lladdr", nobody, "dev", device, "nud", "permanent"]);
+    }
+
+    /// Ends [`Netns::lose`]: the neighbour is asked for its address.
+    pub fn find(&self, neighbour: &str, device: &str) {
+        self.ip(&["neigh", "del", neighbour, "dev", device]);
+    }
+
+    fn counter(&self, file: &str, protocol: &str, counter: &str) -> u64 {
+        let path = format!("/proc/thread-self/net/{file}");
+        let text = self.enter(|| std::fs::read_to_string(&path).unwrap());
         let mut lines = text.lines().filter_map(|line| line.strip_prefix(protocol)?.strip_prefix(": "));
         let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
         let counters: HashMap<_, _> = names.split(' ').zip(values.split(' ')).collect();

@@ -48,6 +48,10 @@ const OFFSETS: &[(&str, [Option<u32>; 5])] = &[
     ("NSPROXY_MNT_NS", [Some(24); 5]),
     ("MNT_NS_INUM", [Some(24), Some(16), Some(16), Some(24), Some(88)]),
     ("SOCKET_SK", [Some(24); 5]),
+    ("ICSK_CA_STATE", [Some(1224), Some(1240), Some(1240), Some(1248), Some(1280)]),
+    ("TCP_CB_GSO_SEGS", [Some(8); 5]),
+    ("TCP_CB_FLAGS", [Some(12); 5]),
+    ("REQUEST_RETRANS", [Some(146); 5]),
 ];
 
 #[test]
@@ -56,6 +60,7 @@ fn every_kernel_has_what_the_engine_needs() {
         let resolved = resolve(&fixture(kernel), FIELDS).unwrap();
         assert!(resolved.has(Need::Engine), "{kernel}: {:?}", resolved.absent);
         assert!(resolved.has(Need::Counters), "{kernel}: {:?}", resolved.absent);
+        assert!(resolved.has(Need::Retransmit), "{kernel}: {:?}", resolved.absent);
         assert_eq!(resolved.offsets.len(), FIELDS.len());
     }
 }

@@ -179,7 +179,7 @@ fn a_field_in_another_shape_is_absent_with_the_reason() {
     let int = writer.int(4, 32);
     let long = writer.int(8, 64);
     writer.composite("a", false, 16, &[("narrow", int, 0, None), ("wide", long, 64, None)]);
-    writer.composite("b", false, 4, &[("bits", int, 3, Some(5))]);
+    writer.composite("b", false, 4, &[("low", int, 0, Some(3)), ("bits", int, 3, Some(5))]);
     let btf = Btf::from_bytes(writer.finish()).unwrap();
     let reason = |places| {
         let resolved = resolve(&btf, &[Field { name: "X", size: 4, places, need: Need::Engine }]).unwrap();
@@ -192,6 +192,15 @@ fn a_field_in_another_shape_is_absent_with_the_reason() {
     assert_eq!(kind, AbsentReason::Size { found: 8, wanted: 4 });
     assert_eq!(words, "socket engine is unknown on this kernel: a.wide has 8 bytes, not 4");
     assert_eq!(reason(&[("b", "bits")]).unwrap().0, AbsentReason::Bitfield { width: 5 });
+    assert_eq!(
+        reason(&[("b", "bits:5")]).unwrap().0,
+        AbsentReason::Bitfield { width: 5 },
+        "in the middle of a byte"
+    );
+    assert_eq!(reason(&[("b", "low:3")]), None);
+    assert_eq!(reason(&[("b", "low:4")]).unwrap().0, AbsentReason::Bitfield { width: 3 });
+    assert_eq!(reason(&[("a", "wide:8")]), None, "a part of a larger one");
+    assert_eq!(reason(&[("a", "narrow:33")]).unwrap().0, AbsentReason::Size { found: 4, wanted: 4 });
     assert_eq!(reason(&[("a", "none")]).unwrap().0, AbsentReason::NoMember);
     assert_eq!(reason(&[("none", "a")]).unwrap().0, AbsentReason::NoStruct);
     assert_eq!(reason(&[("b", "bits"), ("none", "a")]).unwrap().0, AbsentReason::Bitfield { width: 5 });
