@@ -257,6 +257,25 @@ pub struct Retransmit {
     pub error: Option<u32>,
 }
 
+/// A RST.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reset {
+    /// This host sent it; else it came in.
+    pub sent: bool,
+    /// Why, by its name in the running kernel without the prefix (`enum sk_rst_reason`); of one that was sent, where the
+    /// kernel says (6.12 and later).
+    pub reason: Option<&'static str>,
+}
+
+/// An error of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketError {
+    /// The positive errno; `None` where it was gone already.
+    pub errno: Option<u32>,
+    /// Only noted: the connection goes on (`sk_err_soft`).
+    pub soft: bool,
+}
+
 /// Payload of a connection, exact: the kernel's own counters count SYN and FIN too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Payload {
@@ -329,6 +348,10 @@ pub struct Event {
     pub payload: Option<Payload>,
     /// What was sent again (`Retransmit`).
     pub retransmit: Option<Retransmit>,
+    /// The RST (`Reset`).
+    pub reset: Option<Reset>,
+    /// The error (`SocketError`).
+    pub error: Option<SocketError>,
     /// The socket is older than the agent: its start was not seen.
     pub start_unknown: bool,
     /// A transition of this socket was missed before this event.

@@ -37,6 +37,10 @@ pub enum Need {
     Places,
     /// Retransmits.
     Retransmit,
+    /// Errors of sockets.
+    SocketError,
+    /// Packets without a socket.
+    Packet,
 }
 
 impl Need {
@@ -55,6 +59,8 @@ impl Need {
             Self::CgroupNames => "names of new cgroups",
             Self::Places => "places of older processes",
             Self::Retransmit => "retransmits",
+            Self::SocketError => "errors of sockets",
+            Self::Packet => "packets without a socket",
         }
     }
 }
@@ -150,6 +156,11 @@ macro_rules! for_each_field {
             TCP_CB_GSO_SEGS: 2 = [("tcp_skb_cb", "tcp_gso_segs")], Retransmit;
             TCP_CB_FLAGS: 1 = [("tcp_skb_cb", "tcp_flags:8")], Retransmit;
             REQUEST_RETRANS: 1 = [("request_sock", "num_retrans")], Retransmit;
+            SK_ERR_SOFT: 4 = [("sock", "sk_err_soft")], SocketError;
+            SKB_HEAD: 8 = [("sk_buff", "head")], Packet;
+            SKB_NETWORK_HEADER: 2 = [("sk_buff", "network_header")], Packet;
+            SKB_DEV: 8 = [("sk_buff", "dev")], Packet;
+            NETDEV_NET: 8 = [("net_device", "nd_net.net")], Packet;
             SK_NUM: 2 = [("sock_common", "skc_num")], Retransmit;
         }
     };

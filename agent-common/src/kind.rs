@@ -25,11 +25,15 @@ pub enum EventKind {
     Listen = 7,
     /// Segments were sent again.
     Retransmit = 8,
+    /// A RST was sent or received.
+    Reset = 9,
+    /// The socket got an error.
+    SocketError = 10,
 }
 
 impl EventKind {
     /// All kinds, by bit number.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::StateChange,
         Self::Connect,
         Self::Established,
@@ -39,6 +43,8 @@ impl EventKind {
         Self::Close,
         Self::Listen,
         Self::Retransmit,
+        Self::Reset,
+        Self::SocketError,
     ];
 
     /// The kinds that a change of a socket's state can be, some of them at once.
@@ -70,6 +76,8 @@ impl EventKind {
             Self::Close => "close",
             Self::Listen => "listen",
             Self::Retransmit => "retransmit",
+            Self::Reset => "reset",
+            Self::SocketError => "socket_error",
         }
     }
 }

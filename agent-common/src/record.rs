@@ -24,6 +24,8 @@ pub enum RecordType {
     Listed = 6,
     /// [`Retransmit`].
     Retransmit = 7,
+    /// [`Trouble`].
+    Trouble = 8,
 }
 
 /// Bits of [`Header::flags`].
@@ -295,6 +297,35 @@ pub struct Retransmit {
     pub pad: [u8; 3],
 }
 
+/// A RST (`tcp_send_reset`, `tcp_receive_reset`) or an error of a socket (`inet_sk_error_report`); the header's kind tells
+/// which. Layout of [`RecordType::Trouble`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Trouble {
+    /// The common head.
+    pub header: Header,
+    /// The socket; of a RST without one, the ends of the packet that it answers. `old_state` and `new_state` are its
+    /// state, 0 without one.
+    pub socket: Socket,
+    /// Who uses or owns it.
+    pub owner: Owner,
+    /// `enum sk_rst_reason` of a RST that was sent; [`Trouble::NO_REASON`] where the kernel has none (before 6.12).
+    pub reason: u32,
+    /// `sk_err`, or `sk_err_soft` with `is_soft`: a positive errno.
+    pub error: u32,
+    /// 1 = the RST was sent, 0 = received.
+    pub is_sent: u8,
+    /// 1 = the error is only noted, and the connection goes on.
+    pub is_soft: u8,
+    /// Zero.
+    pub pad: [u8; 6],
+}
+
+impl Trouble {
+    /// No reason is known.
+    pub const NO_REASON: u32 = u32::MAX;
+}
+
 /// `enum tcp_ca_state` (include/uapi/linux/tcp.h).
 pub mod ca_state {
     /// Nothing is wrong.
@@ -423,4 +454,5 @@ const _: () = {
     assert!(size_of::<CgroupMade>() == 696);
     assert!(size_of::<TaskPlace>() == 24);
     assert!(size_of::<Retransmit>() == 208);
+    assert!(size_of::<Trouble>() == 200);
 };

@@ -9,6 +9,7 @@ use agent_common::{fields::ABSENT, for_each_field};
 use aya_ebpf::{Global, cty::c_void};
 
 pub mod cgroup;
+pub mod packet;
 pub mod request;
 pub mod skb;
 pub mod sock;

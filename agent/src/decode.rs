@@ -13,7 +13,8 @@ use agent_common::record::{self, Header, Owner, RecordType, Relation, Socket, fl
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use crate::event::{
-    Comm, Event, EventKind, Family, IdentitySource, Kinds, Process, Role, StateChange, TcpState,
+    Comm, Event, EventKind, Family, IdentitySource, Kinds, Process, Reset, Role, SocketError, StateChange,
+    TcpState,
 };
 
 mod cgroup;
@@ -34,6 +35,8 @@ pub struct Context {
     pub host_netns: Option<u32>,
     /// Id of the v2 hierarchy's root cgroup, which places nobody: 1 on every kernel so far.
     pub root_cgroup: u64,
+    /// Names of `enum sk_rst_reason` in the running kernel, by number; the engine fills them in.
+    pub reset_reasons: &'static [(u32, &'static str)],
 }
 
 /// A record, understood.
@@ -141,6 +144,7 @@ pub fn decode_into(bytes: &[u8], context: &Context, event: &mut Event) -> Result
         RecordType::Snapshot => read(bytes, record, &header, |it| snapshot(event, it, context)),
         RecordType::Listed => read(bytes, record, &header, |it| listed(event, it, context)),
         RecordType::Retransmit => read(bytes, record, &header, |it| retransmit(event, it, context)),
+        RecordType::Trouble => read(bytes, record, &header, |it| trouble(event, it, context)),
         RecordType::CgroupMade => Err(DecodeError::NoEvent { record }),
     }?;
     Ok(Verdict { verdict: header.verdict, generation: header.generation })
@@ -155,6 +159,7 @@ fn record_type(number: u8) -> Result<RecordType, DecodeError> {
         RecordType::CgroupMade,
         RecordType::Listed,
         RecordType::Retransmit,
+        RecordType::Trouble,
     ]
     .into_iter()
     .find(|record| *record as u8 == number)
@@ -232,6 +237,27 @@ fn retransmit(event: &mut Event, record: &record::Retransmit, context: &Context)
     Ok(())
 }
 
+/// A RST, or an error of a socket.
+fn trouble(event: &mut Event, record: &record::Trouble, context: &Context) -> Result<(), DecodeError> {
+    socket_event(event, &record.header, &record.socket)?;
+    event.process = process(&record.owner);
+    event.identity_source = identity_source(event, context);
+    event.state = state_change(&record.header, &record.socket)?;
+    // An abort wipes the address before it tells of the error: unspecified means that it is not known.
+    let is_closed = record.socket.new_state == TcpState::Close.number();
+    if is_closed && event.local.is_some_and(|local| local.is_unspecified()) {
+        event.local = None;
+    }
+    if event.kinds.has(EventKind::Reset) {
+        let name = context.reset_reasons.iter().find(|(number, _)| *number == record.reason);
+        event.reset = Some(Reset { sent: record.is_sent != 0, reason: name.map(|(_, name)| *name) });
+    }
+    if event.kinds.has(EventKind::SocketError) {
+        event.error = Some(SocketError { errno: known(record.error), soft: record.is_soft != 0 });
+    }
+    Ok(())
+}
+
 /// A socket of a list: the snapshot's, with what it counted so far.
 fn listed(event: &mut Event, record: &record::Listed, context: &Context) -> Result<(), DecodeError> {
     let found = &record.snapshot;
@@ -296,6 +322,8 @@ pub const BLANK: Event = Event {
     counters: None,
     payload: None,
     retransmit: None,
+    reset: None,
+    error: None,
     start_unknown: false,
     gap: false,
     repaired: false,
@@ -336,6 +364,8 @@ fn blank(event: &mut Event, header: &Header, context: &Context) {
         counters,
         payload,
         retransmit,
+        reset,
+        error,
         start_unknown,
         gap,
         repaired,
@@ -359,7 +389,7 @@ fn blank(event: &mut Event, header: &Header, context: &Context) {
     (*syn_retransmits, *backlog) = (None, None);
     (*failure, *close) = (None, None);
     (*counters, *payload) = (None, None);
-    *retransmit = None;
+    (*retransmit, *reset, *error) = (None, None, None);
     *start_unknown = has(flag::START_UNKNOWN);
     *gap = has(flag::GAP);
     *repaired = has(flag::REPAIRED);

@@ -13,7 +13,7 @@ mod plan;
 mod run;
 mod snapshot;
 
-use std::{io, ops::ControlFlow, path::PathBuf};
+use std::{io, ops::ControlFlow, path::PathBuf, sync::OnceLock};
 
 use agent_common::fields::{FIELDS, Need};
 use thiserror::Error;
@@ -175,6 +175,8 @@ pub struct Engine {
     compiled: Compiled,
     fields: Resolved,
     losses: Option<Losses>,
+    /// See [`Context::reset_reasons`].
+    reset_reasons: &'static [(u32, &'static str)],
     /// Looks at the rings in a row that found nothing.
     empty_looks: u32,
 }
@@ -220,6 +222,7 @@ impl Engine {
             compiled,
             fields: Resolved::default(),
             losses: None,
+            reset_reasons: reset_reasons(&types),
             empty_looks: 0,
         };
         engine.attach(&plan)?;
@@ -394,6 +397,20 @@ fn ring_size(bytes: u32) -> u32 {
     bytes.clamp(page, 1 << 30).next_power_of_two()
 }
 
+/// Why the running kernel sends RSTs, in its own words. Kept for good, so that events, which own no memory, can have
+/// them: the kernel stays the same as long as this process lives.
+fn reset_reasons(types: &Btf) -> &'static [(u32, &'static str)] {
+    static NAMES: OnceLock<Vec<(u32, &'static str)>> = OnceLock::new();
+    NAMES.get_or_init(|| {
+        let all = btf::enumerators(types, "sk_rst_reason");
+        let named = all.into_iter().filter_map(|(name, number)| {
+            let name = name.strip_prefix("SK_RST_REASON_")?.to_owned();
+            Some((u32::try_from(number).ok()?, &*name.leak()))
+        });
+        named.filter(|(_, name)| *name != "MAX").collect()
+    })
+}
+
 /// A kernel that refuses the state program for want of a helper is an old one.
 fn too_old(fault: ProgramFault) -> EngineError {
     let helper = fault.reason.contains("unknown func") || fault.reason.contains("invalid func");
@@ -419,6 +436,8 @@ fn missing_fields(fields: &Resolved, config: &Config) -> Vec<Degraded> {
         let noticed = match absent.need {
             Need::Counters => config.kinds.has(crate::event::EventKind::Close),
             Need::Backlog => config.kinds.has(crate::event::EventKind::Accept),
+            Need::SocketError => config.kinds.has(crate::event::EventKind::SocketError),
+            Need::Packet => config.kinds.has(crate::event::EventKind::Reset),
             Need::Retransmit => config.kinds.has(crate::event::EventKind::Retransmit),
             Need::CgroupTree => uses_cgroups || config.names,
             Need::SyscallConnect => config.syscall_failures,

@@ -115,7 +115,12 @@ fn settings(config: &Config, roots: &Roots) -> Settings {
         detach_after: config.detach_delay,
         metadata_wait: config.metadata_wait,
         roots: roots.clone(),
-        context: Context { wall_offset_ns: 0, host_netns: netns::host(roots), root_cgroup: 1 },
+        context: Context {
+            wall_offset_ns: 0,
+            host_netns: netns::host(roots),
+            root_cgroup: 1,
+            reset_reasons: &[],
+        },
     }
 }
 

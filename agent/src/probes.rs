@@ -180,6 +180,47 @@ pub const RETRANSMIT_SYNACK: Probe = Probe {
     ..RETRANSMIT_TWO_ARGS
 };
 
+/// RSTs that came in.
+pub const RECEIVE_RESET: Probe = Probe {
+    name: "reset",
+    program: "receive_reset",
+    hook: Hook::TpBtf("tcp_receive_reset"),
+    needs: &[Need::Engine],
+    effect: "resets that come in are not seen",
+};
+
+/// RSTs of sockets, on kernels before 6.12.
+pub const SEND_RESET_TWO_ARGS: Probe = Probe {
+    program: "send_reset_two_args",
+    hook: Hook::TpBtf("tcp_send_reset"),
+    effect: "resets that are sent are not seen",
+    ..RECEIVE_RESET
+};
+
+/// RSTs of sockets, with the reason.
+pub const SEND_RESET_THREE_ARGS: Probe = Probe { program: "send_reset_three_args", ..SEND_RESET_TWO_ARGS };
+
+/// RSTs without a socket, on kernels before 6.12.
+pub const SEND_RESET_PACKET_TWO_ARGS: Probe = Probe {
+    program: "send_reset_packet_two_args",
+    needs: &[Need::Engine, Need::Packet],
+    effect: "resets for packets without a socket are not seen",
+    ..SEND_RESET_TWO_ARGS
+};
+
+/// RSTs without a socket, with the reason.
+pub const SEND_RESET_PACKET_THREE_ARGS: Probe =
+    Probe { program: "send_reset_packet_three_args", ..SEND_RESET_PACKET_TWO_ARGS };
+
+/// Errors of sockets.
+pub const SOCKET_ERROR: Probe = Probe {
+    name: "socket_error",
+    program: "error_report",
+    hook: Hook::TpBtf("inet_sk_error_report"),
+    needs: &[Need::Engine, Need::SocketError],
+    effect: "errors of sockets are not seen",
+};
+
 /// connect() begins.
 pub const ENTER_CONNECT: Probe = Probe {
     name: "sys_connect",
@@ -197,7 +238,7 @@ pub const EXIT_CONNECT: Probe = Probe {
 };
 
 /// Every probe.
-pub const ALL: [Probe; 19] = [
+pub const ALL: [Probe; 25] = [
     STATE,
     STATE_AGAIN,
     DESTROY,
@@ -215,6 +256,12 @@ pub const ALL: [Probe; 19] = [
     RETRANSMIT_TWO_ARGS,
     RETRANSMIT_THREE_ARGS,
     RETRANSMIT_SYNACK,
+    RECEIVE_RESET,
+    SEND_RESET_TWO_ARGS,
+    SEND_RESET_THREE_ARGS,
+    SEND_RESET_PACKET_TWO_ARGS,
+    SEND_RESET_PACKET_THREE_ARGS,
+    SOCKET_ERROR,
     ENTER_CONNECT,
     EXIT_CONNECT,
 ];

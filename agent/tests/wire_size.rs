@@ -17,8 +17,12 @@ mod sample;
 
 use sample::{FIRST_CGROUP, Mix};
 
-const CONTEXT: Context =
-    Context { wall_offset_ns: 1_700_000_000_000_000_000, host_netns: Some(4_026_531_840), root_cgroup: 1 };
+const CONTEXT: Context = Context {
+    wall_offset_ns: 1_700_000_000_000_000_000,
+    host_netns: Some(4_026_531_840),
+    root_cgroup: 1,
+    reset_reasons: &[],
+};
 
 /// Bytes an event on the wire, everything in it, in batches of 50 ms.
 fn bytes_per_event(encoding: Encoding, mix: Mix) -> f64 {

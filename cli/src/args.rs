@@ -28,6 +28,8 @@ mod tcpconnlat;
 #[cfg(feature = "node")]
 mod tcplife;
 #[cfg(feature = "node")]
+mod tcpreset;
+#[cfg(feature = "node")]
 mod tcpretrans;
 #[cfg(feature = "node")]
 mod tcpstates;
@@ -155,6 +157,9 @@ pub enum ToolArgs {
     /// Print segments that were sent again, and why
     #[command(alias = "retrans", disable_help_flag = true, display_name = "sockeye")]
     Tcpretrans(tcpretrans::TcpretransArgs),
+    /// Print resets and errors of sockets, with their reasons
+    #[command(alias = "reset", disable_help_flag = true, display_name = "sockeye")]
+    Tcpreset(tcpreset::TcpresetArgs),
 }
 
 #[cfg(feature = "node")]
@@ -169,6 +174,7 @@ impl ToolArgs {
             Self::Tcpaccept(args) => args.plan(),
             Self::Tcptracer(args) => args.plan(),
             Self::Tcpretrans(args) => args.plan(),
+            Self::Tcpreset(args) => args.plan(),
         }
     }
 }

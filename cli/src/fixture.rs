@@ -7,8 +7,8 @@ use std::{
 
 use agent_common::event::{
     Close, CloseHow, Comm, CongestionState, Counters, Event, EventKind, Failure, FailureCause, Family,
-    IdentitySource, Initiator, Payload, Process, Relation, Retransmit, RetransmitType, Role, StateChange,
-    TcpState,
+    IdentitySource, Initiator, Payload, Process, Relation, Reset, Retransmit, RetransmitType, Role,
+    SocketError, StateChange, TcpState,
 };
 
 /// 2026-03-01T13:03:09.123456789Z.
@@ -68,6 +68,8 @@ pub fn event(kinds: &[EventKind]) -> Event {
         counters: None,
         payload: None,
         retransmit: None,
+        reset: None,
+        error: None,
         start_unknown: false,
         gap: false,
         repaired: false,
@@ -155,6 +157,22 @@ pub fn retransmit() -> Event {
         congestion: Some(CongestionState::Loss),
         error: None,
     });
+    event
+}
+
+/// A RST: one that was sent says why.
+pub fn reset(sent: bool) -> Event {
+    let mut event = event(&[EventKind::Reset]);
+    event.state = state(TcpState::Established, TcpState::Established).state;
+    event.reset = Some(Reset { sent, reason: sent.then_some("TCP_ABORT_ON_CLOSE") });
+    event
+}
+
+/// An error of an established socket.
+pub fn socket_error(errno: u32) -> Event {
+    let mut event = event(&[EventKind::SocketError]);
+    event.state = state(TcpState::Established, TcpState::Established).state;
+    event.error = Some(SocketError { errno: Some(errno), soft: false });
     event
 }
 

@@ -83,7 +83,12 @@ impl ThisMachine {
 
     /// What the decoder needs to know about this machine.
     pub fn context(&self) -> Context {
-        Context { wall_offset_ns: 0, host_netns: netns::host(&self.roots), root_cgroup: ROOT_CGROUP }
+        Context {
+            wall_offset_ns: 0,
+            host_netns: netns::host(&self.roots),
+            root_cgroup: ROOT_CGROUP,
+            reset_reasons: &[],
+        }
     }
 }
 

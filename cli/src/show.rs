@@ -101,6 +101,8 @@ pub const fn kind_of(kind: KernelKind) -> EventKind {
         KernelKind::Close => EventKind::Close,
         KernelKind::Listen => EventKind::Listen,
         KernelKind::Retransmit => EventKind::Retransmit,
+        KernelKind::Reset => EventKind::Reset,
+        KernelKind::SocketError => EventKind::SocketError,
     }
 }
 

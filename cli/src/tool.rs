@@ -20,11 +20,13 @@ pub enum Tool {
     Tcptracer,
     /// Segments sent again.
     Tcpretrans,
+    /// Resets and errors of sockets.
+    Tcpreset,
 }
 
 impl Tool {
     /// Every tool, in the order of the help.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Tcpstates,
         Self::Tcpconnect,
         Self::Tcpconnlat,
@@ -32,6 +34,7 @@ impl Tool {
         Self::Tcpaccept,
         Self::Tcptracer,
         Self::Tcpretrans,
+        Self::Tcpreset,
     ];
 
     /// The name, as bcc has it.
@@ -44,6 +47,7 @@ impl Tool {
             Self::Tcpaccept => "tcpaccept",
             Self::Tcptracer => "tcptracer",
             Self::Tcpretrans => "tcpretrans",
+            Self::Tcpreset => "tcpreset",
         }
     }
 
@@ -55,6 +59,7 @@ impl Tool {
             Self::Tcpconnlat => &[EventKind::Established, EventKind::ConnectFailed],
             Self::Tcplife => &[EventKind::Close],
             Self::Tcpaccept => &[EventKind::Accept],
+            Self::Tcpreset => &[EventKind::Reset, EventKind::SocketError],
             Self::Tcpretrans => &[EventKind::Retransmit],
             Self::Tcptracer => &[EventKind::Established, EventKind::Accept, EventKind::Closing],
         };

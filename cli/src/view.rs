@@ -6,6 +6,7 @@ mod tcpaccept;
 mod tcpconnect;
 mod tcpconnlat;
 mod tcplife;
+mod tcpreset;
 mod tcpretrans;
 mod tcpstates;
 mod tcptracer;
@@ -74,6 +75,7 @@ pub fn of(tool: Tool, options: &Options) -> Box<dyn View> {
         Tool::Tcpconnlat => Box::new(tcpconnlat::Tcpconnlat::new(options)),
         Tool::Tcplife => Box::new(tcplife::Tcplife),
         Tool::Tcpaccept => Box::new(tcpaccept::Tcpaccept),
+        Tool::Tcpreset => Box::new(tcpreset::Tcpreset),
         Tool::Tcpretrans => Box::new(tcpretrans::Tcpretrans),
         Tool::Tcptracer => Box::new(tcptracer::Tcptracer),
     }

@@ -74,6 +74,8 @@ fn ports_are_1_to_65535_in_every_tool_and_under_every_letter() {
         "tcpaccept -L",
         "tcptracer -L",
         "tcpretrans -L",
+        "tcpreset -L",
+        "tcpreset -D",
         "tcpretrans -D",
         "tcptracer -D",
     ] {

@@ -6,7 +6,7 @@ use agent::decode::{Context, cgroup, decode};
 use libfuzzer_sys::fuzz_target;
 
 const CONTEXT: Context =
-    Context { wall_offset_ns: 1_700_000_000_000_000_000, host_netns: Some(4_026_531_840), root_cgroup: 1 };
+    Context { wall_offset_ns: 1_700_000_000_000_000_000, host_netns: Some(4_026_531_840), root_cgroup: 1, reset_reasons: &[] };
 
 /// Type and length of every record; a wrong pair here would only be refused.
 const RECORDS: [(u8, usize); 5] = [(1, 184), (2, 312), (3, 136), (4, 184), (5, 696)];

@@ -90,6 +90,12 @@ impl Tcp {
         unsafe { read(self.tp, &offset::SK_ERR) }
     }
 
+    /// `sk_err_soft`, positive. Not to be asked where user space found it absent.
+    #[inline(always)]
+    pub fn soft_error(&self) -> u32 {
+        unsafe { read(self.tp, &offset::SK_ERR_SOFT) }
+    }
+
     /// `sk_shutdown`.
     #[inline(always)]
     pub fn shutdown(&self) -> u8 {

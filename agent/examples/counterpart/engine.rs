@@ -51,7 +51,8 @@ pub async fn run(arguments: &Arguments) -> Result<()> {
         pinned_mntns: None,
         shared: true,
     };
-    let mut context = Context { wall_offset_ns: 0, host_netns: netns::host(&roots), root_cgroup: 1 };
+    let mut context =
+        Context { wall_offset_ns: 0, host_netns: netns::host(&roots), root_cgroup: 1, reset_reasons: &[] };
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut engine = Engine::load(&config)?;
     let mut count = Count::default();

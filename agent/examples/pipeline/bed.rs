@@ -22,8 +22,12 @@ use tokio::sync::mpsc;
 
 use super::sample::{self, FIRST_CGROUP, Mix, PODS};
 
-pub const CONTEXT: Context =
-    Context { wall_offset_ns: 1_700_000_000_000_000_000, host_netns: Some(4_026_531_840), root_cgroup: 1 };
+pub const CONTEXT: Context = Context {
+    wall_offset_ns: 1_700_000_000_000_000_000,
+    host_netns: Some(4_026_531_840),
+    root_cgroup: 1,
+    reset_reasons: &[],
+};
 
 /// Events that a stream takes out of its queue at once.
 pub const BATCH: usize = 512;

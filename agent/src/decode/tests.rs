@@ -19,8 +19,12 @@ mod close;
 mod failure;
 mod property;
 
-pub(super) const CONTEXT: Context =
-    Context { wall_offset_ns: 1_000_000_000_000, host_netns: Some(4_026_531_840), root_cgroup: 1 };
+pub(super) const CONTEXT: Context = Context {
+    wall_offset_ns: 1_000_000_000_000,
+    host_netns: Some(4_026_531_840),
+    root_cgroup: 1,
+    reset_reasons: &[],
+};
 
 /// When the records of these tests happened.
 pub(super) const NOW: u64 = 50_000_000;
@@ -38,6 +42,7 @@ pub(super) fn header(record: RecordType, kinds: &[EventKind], flags: u32) -> Hea
         RecordType::CgroupMade => size_of::<CgroupMade>(),
         RecordType::Listed => size_of::<Listed>(),
         RecordType::Retransmit => size_of::<agent_common::record::Retransmit>(),
+        RecordType::Trouble => size_of::<agent_common::record::Trouble>(),
     };
     Header {
         time_ns: NOW,

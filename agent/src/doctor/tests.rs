@@ -93,7 +93,16 @@ fn a_machine_with_everything_is_ok_in_every_line() {
     let tools: Vec<_> = report.tools.iter().map(|tool| tool.tool).collect();
     assert_eq!(
         tools,
-        ["tcpstates", "tcpconnect", "tcpconnlat", "tcplife", "tcpaccept", "tcptracer", "tcpretrans"]
+        [
+            "tcpstates",
+            "tcpconnect",
+            "tcpconnlat",
+            "tcplife",
+            "tcpaccept",
+            "tcptracer",
+            "tcpretrans",
+            "tcpreset"
+        ]
     );
 }
 
@@ -115,7 +124,7 @@ fn a_refused_accept_hook_degrades_the_tools_that_show_accepts() {
 fn a_kernel_before_6_3_does_not_show_writers() {
     let refused = [missing(&probes::SEND, "tp_btf/sock_send_length is not in this kernel")];
     let report = report(&kernel("6.1.0-40-cloud-amd64", Lockdown::None), Support::Loads(&refused));
-    assert_eq!(with(&report, Health::Degraded), ["tcpstates", "tcplife", "tcpretrans"]);
+    assert_eq!(with(&report, Health::Degraded), ["tcpstates", "tcplife", "tcpretrans", "tcpreset"]);
     let (_, notes) = tool(&report, "tcplife");
     assert_eq!(notes[0].remedy.as_deref(), Some("run Linux 6.3 or later"));
 }

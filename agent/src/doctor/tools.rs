@@ -29,7 +29,7 @@ macro_rules! and_common {
 }
 
 /// What each tool takes. Nothing works without `state`.
-pub(super) const TOOLS: [Tool; 7] = [
+pub(super) const TOOLS: [Tool; 8] = [
     Tool {
         name: "tcpstates",
         probes: &["state", "destroy", "usage", "cgroup", "snapshot"],
@@ -71,6 +71,12 @@ pub(super) const TOOLS: [Tool; 7] = [
         probes: &["retransmit", "state", "usage", "cgroup", "snapshot"],
         needs: and_common!(Snapshot, Retransmit),
         own: &probes::RETRANSMIT_TWO_ARGS,
+    },
+    Tool {
+        name: "tcpreset",
+        probes: &["reset", "socket_error", "state", "usage", "cgroup", "snapshot"],
+        needs: and_common!(Snapshot, SocketError, Packet),
+        own: &probes::RECEIVE_RESET,
     },
 ];
 
@@ -164,7 +170,7 @@ fn effect(tool: &Tool, missing: &Degraded) -> Option<&'static str> {
 
 /// For absent fields, what needs them.
 fn need(missing: &Degraded) -> Option<Need> {
-    const ALL: [Need; 12] = [
+    const ALL: [Need; 14] = [
         Need::Engine,
         Need::Counters,
         Need::Cgroup,
@@ -177,6 +183,8 @@ fn need(missing: &Degraded) -> Option<Need> {
         Need::CgroupNames,
         Need::Places,
         Need::Retransmit,
+        Need::SocketError,
+        Need::Packet,
     ];
     ALL.into_iter().find(|need| missing.what == FIELDS && need.name() == missing.effect)
 }
@@ -196,6 +204,8 @@ const fn without(need: Need) -> &'static str {
         Need::CgroupNames => probes::CGROUP_NAMED.effect,
         Need::Places => probes::TASKS.effect,
         Need::Retransmit => probes::RETRANSMIT_TWO_ARGS.effect,
+        Need::SocketError => probes::SOCKET_ERROR.effect,
+        Need::Packet => probes::SEND_RESET_PACKET_TWO_ARGS.effect,
     }
 }
 

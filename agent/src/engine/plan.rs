@@ -34,6 +34,12 @@ impl Plan {
         if wants(EventKind::Retransmit) {
             plan.retransmit(types, fields);
         }
+        if wants(EventKind::Reset) {
+            plan.reset(types, fields);
+        }
+        if wants(EventKind::SocketError) {
+            plan.add(probes::SOCKET_ERROR, types, fields);
+        }
         let filters = config.filter.allow.iter().chain(&config.filter.deny);
         if config.shared || filters.clone().any(|filter| !filter.cgroups.is_empty()) {
             plan.add(probes::CGROUP, types, fields);
@@ -98,6 +104,19 @@ impl Plan {
         let probe = if has_error { probes::RETRANSMIT_THREE_ARGS } else { probes::RETRANSMIT_TWO_ARGS };
         self.add(probe, types, fields);
         self.add(probes::RETRANSMIT_SYNACK, types, fields);
+    }
+
+    fn reset(&mut self, types: &Btf, fields: &Resolved) {
+        self.add(probes::RECEIVE_RESET, types, fields);
+        let shape = btf::tracepoint(types, "tcp_send_reset");
+        let has_reason = shape.is_some_and(|arguments| arguments > 2);
+        let (socket, packet) = if has_reason {
+            (probes::SEND_RESET_THREE_ARGS, probes::SEND_RESET_PACKET_THREE_ARGS)
+        } else {
+            (probes::SEND_RESET_TWO_ARGS, probes::SEND_RESET_PACKET_TWO_ARGS)
+        };
+        self.add(socket, types, fields);
+        self.add(packet, types, fields);
     }
 
     fn names(&mut self, types: &Btf, fields: &Resolved) {

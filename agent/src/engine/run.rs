@@ -127,6 +127,7 @@ impl Engine {
         let compiled = &self.compiled;
         let in_force = self.object.generation();
         let mut event = decode::BLANK;
+        let context = &Context { reset_reasons: self.reset_reasons, ..*context };
         // The rare one first: a new cgroup has to be known before the events of its processes.
         for ring in self.rings.iter_mut().rev() {
             let drained = ring.drain(|bytes| {

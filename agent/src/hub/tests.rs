@@ -32,7 +32,7 @@ use crate::{
 /// A wish for everything that a filter lets in.
 fn wish(allow: &[v1::Filter], deny: &[v1::Filter]) -> Wish {
     let all = EventKind::ALL.map(|kind| kind as u8);
-    let kinds = [1, 2, 3, 4, 5, 6, 7, 15, 16].to_vec();
+    let kinds = [1, 2, 3, 4, 5, 6, 7, 9, 10, 15, 16].to_vec();
     assert_eq!(kinds.len(), all.len(), "every kind that there is");
     Wish::read(&v1::ObserveRequest {
         allow: allow.to_vec(),
@@ -85,6 +85,8 @@ fn event(cgroup: u64, at: u64) -> Event {
         counters: None,
         payload: None,
         retransmit: None,
+        reset: None,
+        error: None,
         start_unknown: false,
         gap: false,
         repaired: false,

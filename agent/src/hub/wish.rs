@@ -211,9 +211,17 @@ impl Wish {
 
 /// The kinds of a request that names none, of those that there are.
 pub fn default_kinds() -> Kinds {
-    [EventKind::Connect, EventKind::ConnectFailed, EventKind::Accept, EventKind::Close, EventKind::Retransmit]
-        .into_iter()
-        .collect()
+    [
+        EventKind::Connect,
+        EventKind::ConnectFailed,
+        EventKind::Accept,
+        EventKind::Close,
+        EventKind::Retransmit,
+        EventKind::Reset,
+        EventKind::SocketError,
+    ]
+    .into_iter()
+    .collect()
 }
 
 fn contradictions(past: &Past, follow: bool) -> Result<(), BadField> {
@@ -262,6 +270,8 @@ fn kind_of(number: i32) -> Result<EventKind, String> {
         v1::EventKind::Listen => EventKind::Listen,
         v1::EventKind::Closing => EventKind::Closing,
         v1::EventKind::Retransmit => EventKind::Retransmit,
+        v1::EventKind::Reset => EventKind::Reset,
+        v1::EventKind::SocketError => EventKind::SocketError,
         other => return Err(format!("this agent makes no {}", other.as_str_name())),
     })
 }

@@ -92,6 +92,8 @@ pub fn event() -> Event {
         counters: None,
         payload: None,
         retransmit: None,
+        reset: None,
+        error: None,
         start_unknown: false,
         gap: false,
         repaired: false,

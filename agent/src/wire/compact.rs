@@ -210,7 +210,9 @@ impl Encoder {
         if keeps_kind {
             flags |= i32::from(numbers::kind(kind)).cast_unsigned();
         }
-        let columns = if has_detail && keeps_kind {
+        // Without its kind nobody could read the columns.
+        let has_columns = has_detail && keeps_kind && Columns::hold(kind);
+        let columns = if has_columns {
             flags |= bits::DETAIL;
             Columns::of(event, kind, self.kept.detail(kind), self.kept.counters)
         } else {
@@ -260,8 +262,7 @@ impl Encoder {
                 out.number(number, (*now).into());
             }
         }
-        if has_detail && !keeps_kind {
-            // Without its kind nobody could read the columns.
+        if has_detail && !has_columns {
             out.member(19, self.kept.event, |out| {
                 out.member(numbers::detail(kind), self.kept.detail(kind), |out| {
                     encode::detail(out, event, kind, self.kept.counters);

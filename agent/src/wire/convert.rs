@@ -172,6 +172,16 @@ fn detail(event: &Event, kind: EventKind) -> Detail {
         EventKind::Closing => Detail::Closing(v1::Closing {}),
         EventKind::Close => Detail::Close(close(event)),
         EventKind::Listen => Detail::Listen(v1::Listen {}),
+        EventKind::Reset => Detail::Reset(event.reset.map_or_else(v1::Reset::default, |reset| v1::Reset {
+            direction: numbers::direction(reset.sent).into(),
+            reason: reset.reason.unwrap_or_default().to_owned(),
+        })),
+        EventKind::SocketError => {
+            Detail::SocketError(event.error.map_or_else(v1::SocketError::default, |error| v1::SocketError {
+                error_number: error.errno.unwrap_or_default(),
+                soft: error.soft,
+            }))
+        }
         EventKind::Retransmit => {
             Detail::Retransmit(event.retransmit.map_or_else(v1::Retransmit::default, |again| {
                 v1::Retransmit {

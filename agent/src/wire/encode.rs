@@ -238,6 +238,18 @@ pub(super) fn detail(out: &mut Out<'_>, event: &Event, kind: EventKind, kept_cou
             out.optional(2, event.backlog.map(|(length, _)| length));
             out.optional(3, event.backlog.map(|(_, limit)| limit));
         }
+        EventKind::Reset => {
+            if let Some(reset) = event.reset {
+                out.word(1, numbers::direction(reset.sent));
+                out.text(2, reset.reason.unwrap_or_default());
+            }
+        }
+        EventKind::SocketError => {
+            if let Some(error) = event.error {
+                out.plain(1, error.errno.unwrap_or_default());
+                out.plain(2, error.soft);
+            }
+        }
         EventKind::Retransmit => {
             if let Some(again) = event.retransmit {
                 out.word(1, numbers::retransmit_type(again.kind));

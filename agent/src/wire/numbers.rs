@@ -22,6 +22,8 @@ pub const fn kind(kind: EventKind) -> v1::EventKind {
         EventKind::Close => v1::EventKind::Close,
         EventKind::Listen => v1::EventKind::Listen,
         EventKind::Retransmit => v1::EventKind::Retransmit,
+        EventKind::Reset => v1::EventKind::Reset,
+        EventKind::SocketError => v1::EventKind::SocketError,
     }
 }
 
@@ -35,6 +37,8 @@ pub(super) const fn detail(kind: EventKind) -> u32 {
         EventKind::Accept => 24,
         EventKind::Close => 25,
         EventKind::Retransmit => 26,
+        EventKind::Reset => 28,
+        EventKind::SocketError => 29,
         EventKind::Listen => 34,
         EventKind::Closing => 35,
     }
@@ -117,6 +121,10 @@ pub(super) const fn close_cause(how: CloseHow) -> v1::CloseCause {
         CloseHow::Error => v1::CloseCause::Error,
         CloseHow::Unknown => v1::CloseCause::Unspecified,
     }
+}
+
+pub(super) const fn direction(sent: bool) -> v1::Direction {
+    if sent { v1::Direction::Transmit } else { v1::Direction::Receive }
 }
 
 pub(super) const fn retransmit_type(kind: RetransmitType) -> v1::RetransmitType {

@@ -4,6 +4,7 @@ mod tcpaccept;
 mod tcpconnect;
 mod tcpconnlat;
 mod tcplife;
+mod tcpreset;
 mod tcpretrans;
 mod tcpstates;
 mod tcptracer;
@@ -27,6 +28,7 @@ pub fn columns(tool: Tool, format: Format, options: &Options) -> Vec<Column> {
         Tool::Tcpconnlat => tcpconnlat::columns(form),
         Tool::Tcplife => tcplife::columns(form),
         Tool::Tcpaccept => tcpaccept::columns(form),
+        Tool::Tcpreset => tcpreset::columns(form),
         Tool::Tcpretrans => tcpretrans::columns(form),
         Tool::Tcptracer => tcptracer::columns(form),
     }

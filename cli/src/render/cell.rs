@@ -104,6 +104,29 @@ pub fn bracketed(address: Option<IpAddr>, paper: &mut Paper<'_>) {
     });
 }
 
+/// LADDR:LPORT.
+pub fn local_end(row: &Row<'_>, paper: &mut Paper<'_>) {
+    end_point(row.event.local, row.event.local_port, paper);
+}
+
+/// RADDR:RPORT.
+pub fn remote_end(row: &Row<'_>, paper: &mut Paper<'_>) {
+    let remote = row.event.remote;
+    end_point(remote.map(|remote| remote.ip()), remote.map(|remote| remote.port()), paper);
+}
+
+/// Both joined, without brackets, as bcc does where it joins them.
+fn end_point(address: Option<IpAddr>, port: Option<u16>, paper: &mut Paper<'_>) {
+    or_dash(address, paper, text::address);
+    paper.out.push(b':');
+    or_dash(port, paper, text::number);
+}
+
+/// STATE: the one that the socket is in.
+pub fn state_now(row: &Row<'_>, paper: &mut Paper<'_>) {
+    or_dash(row.event.state, paper, |state, out| out.extend_from_slice(state.new.name().as_bytes()));
+}
+
 /// NETNS: the inode.
 pub fn netns(row: &Row<'_>, paper: &mut Paper<'_>) {
     or_dash(row.event.netns, paper, text::number);

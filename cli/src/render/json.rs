@@ -128,6 +128,24 @@ impl Render for Json {
             inner.duration("queue_time_ns", event.queue_time);
             inner.end();
         }
+        if let Some(reset) = &event.reset {
+            let mut inner = object.object("reset");
+            inner.word("direction", if reset.sent { "sent" } else { "received" });
+            inner.optional("reason", reset.reason, |reason, out| {
+                out.push(b'"');
+                out.extend_from_slice(reason.as_bytes());
+                out.push(b'"');
+            });
+            state_now(event, &mut inner);
+            inner.end();
+        }
+        if let Some(error) = &event.error {
+            let mut inner = object.object("error");
+            inner.errno(error.errno);
+            inner.flag("soft", error.soft);
+            state_now(event, &mut inner);
+            inner.end();
+        }
         if let Some(again) = &event.retransmit {
             sent_again(event, again, &mut object);
         }
@@ -152,12 +170,17 @@ fn failed(failure: &Failure, object: &mut Object<'_>) {
     inner.end();
 }
 
+/// The state that the socket is in, of what is no change of it.
+fn state_now(event: &Event, object: &mut Object<'_>) {
+    if let Some(state) = event.state {
+        object.word("state", state.new.name());
+    }
+}
+
 fn sent_again(event: &Event, again: &Retransmit, object: &mut Object<'_>) {
     let mut inner = object.object("retransmit");
     inner.word("type", word::retransmit(again.kind));
-    if let Some(state) = event.state {
-        inner.word("state", state.new.name());
-    }
+    state_now(event, &mut inner);
     inner.optional("segments", Some(again.segments), text::number);
     inner.optional("bytes", Some(again.bytes), text::number);
     inner.optional("sequence", again.sequence, text::number);

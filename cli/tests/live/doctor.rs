@@ -7,8 +7,8 @@ use crate::{
     begin,
 };
 
-const TOOLS: [&str; 7] =
-    ["tcpstates", "tcpconnect", "tcpconnlat", "tcplife", "tcpaccept", "tcptracer", "tcpretrans"];
+const TOOLS: [&str; 8] =
+    ["tcpstates", "tcpconnect", "tcpconnlat", "tcplife", "tcpaccept", "tcptracer", "tcpretrans", "tcpreset"];
 
 #[test]
 fn the_doctor_knows_every_tool_and_each_that_works_starts() {

@@ -25,6 +25,7 @@ mod older;
 mod owners;
 mod peers;
 mod refusal;
+mod resets;
 mod retransmits;
 mod run;
 mod sockets;

@@ -88,7 +88,8 @@ impl Watch {
                 let mut engine = Engine::load(&config).unwrap();
                 let degraded = engine.degraded().iter().map(|less| (less.what, less.reason.clone()));
                 ready.send((degraded.collect(), engine.take_places())).unwrap();
-                let mut context = Context { wall_offset_ns: 0, host_netns: None, root_cgroup: 1 };
+                let mut context =
+                    Context { wall_offset_ns: 0, host_netns: None, root_cgroup: 1, reset_reasons: &[] };
                 let shutdown = async { drop(stopped.await) };
                 engine.run(&mut Teller(tell), &mut context, shutdown).await.unwrap();
             });

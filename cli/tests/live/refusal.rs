@@ -10,7 +10,16 @@ fn an_old_kernel_is_refused_in_one_clear_sentence() {
         return;
     }
     let mut tools = vec![vec!["doctor"]];
-    for tool in ["tcpstates", "tcpconnect", "tcpconnlat", "tcplife", "tcpaccept", "tcptracer", "tcpretrans"] {
+    for tool in [
+        "tcpstates",
+        "tcpconnect",
+        "tcpconnlat",
+        "tcplife",
+        "tcpaccept",
+        "tcptracer",
+        "tcpretrans",
+        "tcpreset",
+    ] {
         tools.push(vec!["trace", tool]);
     }
     for arguments in tools {

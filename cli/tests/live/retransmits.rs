@@ -38,8 +38,8 @@ fn a_syn_without_an_answer_is_sent_again_as_often_as_the_kernel_counts() {
         // Nobody has it.
         let lost = if over == Over::V6 { "fd77::99" } else { "10.77.0.99" };
         pair.a.lose(lost, "to_b");
-        let mut trace = trace(&pair.a);
         let mut actor = Actor::new("syn-again", &pair.a);
+        let mut trace = trace(&pair.a);
         let to = SocketAddr::new(address(lost), 80);
         let give_up_after = Some(Duration::from_millis(3500));
         actor.order(&Order::Connect(Connect {

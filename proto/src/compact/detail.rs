@@ -8,7 +8,7 @@ use super::{
 };
 use crate::v1::{
     Accept, Close, Closing, Connect, ConnectFailed, Counters, Established, EventKind, Listen, Retransmit,
-    StateChange, event::Detail,
+    SocketError, StateChange, event::Detail,
 };
 
 /// What the fields say of it; none where they say nothing.
@@ -85,10 +85,12 @@ pub(super) fn detail(said: &Said) -> Result<Option<Detail>, CompactError> {
             congestion_state: high,
             send_error_number: small(4),
         }),
+        EventKind::SocketError => {
+            Detail::SocketError(SocketError { error_number: small(0).unwrap_or_default(), soft: low != 0 })
+        }
         EventKind::Unspecified
         | EventKind::Drop
         | EventKind::Reset
-        | EventKind::SocketError
         | EventKind::ReadLatency
         | EventKind::ListenOverflow
         | EventKind::PortExhausted

@@ -282,6 +282,8 @@ fn blank() -> Event {
         counters: None,
         payload: None,
         retransmit: None,
+        reset: None,
+        error: None,
         start_unknown: false,
         gap: false,
         repaired: false,

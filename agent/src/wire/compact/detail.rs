@@ -31,7 +31,13 @@ impl Columns {
                     );
                 }
             }
-            EventKind::Connect | EventKind::Closing | EventKind::Listen => {}
+            EventKind::Connect | EventKind::Closing | EventKind::Listen | EventKind::Reset => {}
+            EventKind::SocketError => {
+                if let Some(error) = event.error {
+                    columns.codes(i32::from(has(2) && error.soft), 0);
+                    columns.value(0, has(1), error.errno);
+                }
+            }
             EventKind::Established => {
                 columns.duration(has(1), event.connect_latency);
                 columns.value(0, has(3), event.syn_retransmits);
@@ -87,6 +93,11 @@ impl Columns {
             }
         }
         columns
+    }
+
+    /// Whether the columns can hold all of a kind's detail: texts they cannot.
+    pub(super) const fn hold(kind: EventKind) -> bool {
+        !matches!(kind, EventKind::Reset)
     }
 
     /// The values, without those at the end that are absent.

@@ -17,8 +17,8 @@ use proto::mask::Mask;
 use crate::{
     event::{
         Close, CloseHow, Comm, CongestionState, Event, EventKind, Failure, FailureCause, Family,
-        IdentitySource, Initiator, Kinds, Payload, Process, Relation, Retransmit, RetransmitType, Role,
-        StateChange, TcpState,
+        IdentitySource, Initiator, Kinds, Payload, Process, Relation, Reset, Retransmit, RetransmitType,
+        Role, SocketError, StateChange, TcpState,
     },
     identity::{Container, ContainerKind, Identity, Pod, Workload},
 };
@@ -197,13 +197,17 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
     // These two are of whole microseconds.
     let us = || of(small().prop_map(|us| Duration::from_micros(us.into())));
     let times = (of(number()), duration(), of(small()), of((small(), small())), us(), us());
-    let ends = (of(state), of(failure()), of(close()), of(counters()), of(payload), of(retransmit()));
+    let reset = (any::<bool>(), of(select(vec!["NO_SOCKET", "TCP_ABORT_ON_CLOSE"])))
+        .prop_map(|(sent, reason)| Reset { sent, reason });
+    let error = (of(1..200_u32), any::<bool>()).prop_map(|(errno, soft)| SocketError { errno, soft });
+    let trouble = (of(retransmit()), of(reset), of(error));
+    let ends = (of(state), of(failure()), of(close()), of(counters()), of(payload), trouble);
     (head, socket, processes, times, ends).prop_map(|(head, socket, processes, times, ends)| {
         let (kinds, boot_ns, wall_ns, cpu, flags, role) = head;
         let (cookie, netns, cgroup_id, local, local_port, remote) = socket;
         let (process, owner, user, same) = processes;
         let (start_ns, connect_latency, syn_retransmits, backlog, handshake_rtt, queue_time) = times;
-        let (state, failure, close, counters, payload, retransmit) = ends;
+        let (state, failure, close, counters, payload, (retransmit, reset, error)) = ends;
         Event {
             kinds: Kinds(kinds),
             boot_ns,
@@ -234,6 +238,8 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
             counters,
             payload,
             retransmit,
+            reset,
+            error,
             start_unknown: flags[2],
             gap: flags[3],
             repaired: flags[4],
@@ -301,7 +307,7 @@ pub(super) fn item() -> impl Strategy<Value = Item> {
 }
 
 /// Paths that lead into everything that the agent fills in.
-const PATHS: [&str; 42] = [
+const PATHS: [&str; 44] = [
     "time",
     "node_name",
     "cpu",
@@ -343,6 +349,8 @@ const PATHS: [&str; 42] = [
     "accept.queue_limit",
     "retransmit.type",
     "retransmit.sequence",
+    "reset.reason",
+    "socket_error",
     "established",
 ];
 

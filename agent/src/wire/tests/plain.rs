@@ -67,6 +67,8 @@ fn closed() -> Event {
         counters: None,
         payload: None,
         retransmit: None,
+        reset: None,
+        error: None,
         start_unknown: true,
         gap: false,
         repaired: false,

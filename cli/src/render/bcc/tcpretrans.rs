@@ -1,7 +1,5 @@
 //! tcpretrans: `TIME PID IP LADDR:LPORT T> RADDR:RPORT STATE [SEQ]`.
 
-use std::net::IpAddr;
-
 use agent_common::event::RetransmitType;
 
 use super::{Form, cell, place, time_of_day, timestamp};
@@ -23,13 +21,13 @@ pub(super) fn columns(form: Form<'_>) -> Vec<Column> {
     }
     columns.extend([
         Column::new("IP", 2, cell::family),
-        Column::new("LADDR:LPORT", end, local),
+        Column::new("LADDR:LPORT", end, cell::local_end),
         Column::new("T", 1, kind),
         Column::new(">", 1, arrow).close().table_only(),
-        Column::new("RADDR:RPORT", end, remote),
+        Column::new("RADDR:RPORT", end, cell::remote_end),
     ]);
     let many = form.wide() || form.options.sequence;
-    columns.push(Column::new("STATE", if many { 12 } else { 4 }, state));
+    columns.push(Column::new("STATE", if many { 12 } else { 4 }, cell::state_now));
     if many {
         columns.push(Column::new("SEQ", 10, sequence));
     }
@@ -48,21 +46,6 @@ pub(super) fn columns(form: Form<'_>) -> Vec<Column> {
     columns
 }
 
-fn end_point(address: Option<IpAddr>, port: Option<u16>, paper: &mut Paper<'_>) {
-    cell::or_dash(address, paper, text::address);
-    paper.out.push(b':');
-    cell::or_dash(port, paper, text::number);
-}
-
-fn local(row: &Row<'_>, paper: &mut Paper<'_>) {
-    end_point(row.event.local, row.event.local_port, paper);
-}
-
-fn remote(row: &Row<'_>, paper: &mut Paper<'_>) {
-    let remote = row.event.remote;
-    end_point(remote.map(|remote| remote.ip()), remote.map(|remote| remote.port()), paper);
-}
-
 fn sent_again(_: &Row<'_>, paper: &mut Paper<'_>) {
     paper.out.push(b'R');
 }
@@ -74,10 +57,6 @@ fn marked(row: &Row<'_>, paper: &mut Paper<'_>) {
 
 fn arrow(_: &Row<'_>, paper: &mut Paper<'_>) {
     paper.out.push(b'>');
-}
-
-fn state(row: &Row<'_>, paper: &mut Paper<'_>) {
-    cell::or_dash(row.event.state, paper, |state, out| out.extend_from_slice(state.new.name().as_bytes()));
 }
 
 fn sequence(row: &Row<'_>, paper: &mut Paper<'_>) {

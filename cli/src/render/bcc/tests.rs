@@ -328,6 +328,18 @@ TIME     PID     IP LADDR:LPORT          T> RADDR:RPORT          STATE        SE
 }
 
 #[test]
+fn tcpreset_says_what_happened_and_why() {
+    assert_eq!(
+        printed("tcpreset", &[fixture::reset(true), fixture::reset(false), fixture::socket_error(104)]),
+        "\
+TIME     PID     COMM         IP WHAT  LADDR:LPORT          RADDR:RPORT          STATE       REASON              \n\
+14:03:09 1234    curl         4  sent  10.0.0.1:45678       10.0.0.2:443         ESTABLISHED TCP_ABORT_ON_CLOSE  \n\
+14:03:09 1234    curl         4  recv  10.0.0.1:45678       10.0.0.2:443         ESTABLISHED -                   \n\
+14:03:09 1234    curl         4  error 10.0.0.1:45678       10.0.0.2:443         ESTABLISHED ECONNRESET          \n"
+    );
+}
+
+#[test]
 fn tcptracer_has_bccs_columns() {
     let closing = fixture::over_v6(fixture::event(&[EventKind::Closing]));
     assert_eq!(

@@ -1,14 +1,16 @@
 //! The API's event as the kernel side's own, as far as the columns of bcc's tools want it.
 
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, SocketAddr},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use agent_common::event::{
     Close, CloseHow, Comm, CongestionState, Counters, Event, EventKind, Failure, FailureCause, Family,
-    IdentitySource, Initiator, Payload, Process, Relation, Retransmit, RetransmitType, Role, StateChange,
-    TcpState,
+    IdentitySource, Initiator, Payload, Process, Relation, Reset, Retransmit, RetransmitType, Role,
+    SocketError, StateChange, TcpState,
 };
 use proto::v1::{self, event::Detail};
 
@@ -60,6 +62,8 @@ pub fn convert(event: &v1::Event) -> Option<Event> {
         counters: None,
         payload: None,
         retransmit: None,
+        reset: None,
+        error: None,
         start_unknown: event.start_unknown,
         gap: event.gap,
         repaired: event.repaired,
@@ -147,9 +151,17 @@ fn detail(event: &v1::Event, converted: &mut Event) {
         }
         Some(Detail::Retransmit(again)) => {
             converted.retransmit = Some(retransmit(again));
-            let state = event.socket.as_ref().and_then(|socket| u8::try_from(socket.state).ok());
-            let state = state.and_then(TcpState::from_number);
-            converted.state = state.map(|state| StateChange { old: state, new: state, in_old: None });
+            converted.state = state_now(event);
+        }
+        Some(Detail::Reset(reset)) => {
+            let sent = reset.direction() == v1::Direction::Transmit;
+            converted.reset = Some(Reset { sent, reason: reason(&reset.reason) });
+            converted.state = state_now(event);
+        }
+        Some(Detail::SocketError(error)) => {
+            let errno = (error.error_number != 0).then_some(error.error_number);
+            converted.error = Some(SocketError { errno, soft: error.soft });
+            converted.state = state_now(event);
         }
         Some(Detail::Close(close)) => {
             converted.close = Some(Close {
@@ -195,6 +207,31 @@ fn counters(counters: &v1::Counters) -> Counters {
         unacked: 0,
         unread: small(counters.unread_bytes),
     }
+}
+
+/// The state that the socket is in, at both ends.
+fn state_now(event: &v1::Event) -> Option<StateChange> {
+    let number = event.socket.as_ref().and_then(|socket| u8::try_from(socket.state).ok())?;
+    let state = TcpState::from_number(number)?;
+    Some(StateChange { old: state, new: state, in_old: None })
+}
+
+/// A reason by its name in some node's kernel. Events own no memory: each name is kept once, and of a server that makes
+/// up ever new ones only the first.
+fn reason(name: &str) -> Option<&'static str> {
+    const MOST: usize = 256;
+    static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = names.get(name) {
+        return Some(known);
+    }
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if !is_name || name.len() > 64 || names.len() >= MOST {
+        return None;
+    }
+    let kept: &'static str = name.to_owned().leak();
+    names.insert(kept);
+    Some(kept)
 }
 
 fn retransmit(again: &v1::Retransmit) -> Retransmit {
