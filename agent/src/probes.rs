@@ -200,17 +200,13 @@ pub const SEND_RESET_TWO_ARGS: Probe = Probe {
 /// RSTs of sockets, with the reason.
 pub const SEND_RESET_THREE_ARGS: Probe = Probe { program: "send_reset_three_args", ..SEND_RESET_TWO_ARGS };
 
-/// RSTs without a socket, on kernels before 6.12.
-pub const SEND_RESET_PACKET_TWO_ARGS: Probe = Probe {
-    program: "send_reset_packet_two_args",
+/// RSTs without a socket, with the reason.
+pub const SEND_RESET_PACKET: Probe = Probe {
+    program: "send_reset_packet",
     needs: &[Need::Engine, Need::Packet],
     effect: "resets for packets without a socket are not seen",
     ..SEND_RESET_TWO_ARGS
 };
-
-/// RSTs without a socket, with the reason.
-pub const SEND_RESET_PACKET_THREE_ARGS: Probe =
-    Probe { program: "send_reset_packet_three_args", ..SEND_RESET_PACKET_TWO_ARGS };
 
 /// Errors of sockets.
 pub const SOCKET_ERROR: Probe = Probe {
@@ -238,7 +234,7 @@ pub const EXIT_CONNECT: Probe = Probe {
 };
 
 /// Every probe.
-pub const ALL: [Probe; 25] = [
+pub const ALL: [Probe; 24] = [
     STATE,
     STATE_AGAIN,
     DESTROY,
@@ -259,8 +255,7 @@ pub const ALL: [Probe; 25] = [
     RECEIVE_RESET,
     SEND_RESET_TWO_ARGS,
     SEND_RESET_THREE_ARGS,
-    SEND_RESET_PACKET_TWO_ARGS,
-    SEND_RESET_PACKET_THREE_ARGS,
+    SEND_RESET_PACKET,
     SOCKET_ERROR,
     ENTER_CONNECT,
     EXIT_CONNECT,

@@ -3,7 +3,8 @@
 //! `void (const struct sock *sk, const struct sk_buff *skb)`, with `const enum sk_rst_reason reason` behind them since
 //! 6.12, of which user space loads the shape that the kernel has; `void (struct sock *sk)` on every kernel
 //! (include/trace/events/tcp.h). A RST that is sent answers a packet (`skb`) or not; it has a socket or not: then the
-//! packet alone says whose it is, and a program of its own reads it, which lockdown=confidentiality refuses.
+//! packet alone says whose it is, and a program of its own reads it, which lockdown=confidentiality refuses. Where there
+//! is no reason the first fires for sockets alone.
 
 use agent_common::{
     kind::EventKind,
@@ -47,12 +48,7 @@ pub fn send_reset_three_args(ctx: BtfTracePointContext) -> i32 {
 }
 
 #[btf_tracepoint(function = "tcp_send_reset")]
-pub fn send_reset_packet_two_args(ctx: BtfTracePointContext) -> i32 {
-    of_packet(ctx.arg(0), ctx.arg(1), Trouble::NO_REASON)
-}
-
-#[btf_tracepoint(function = "tcp_send_reset")]
-pub fn send_reset_packet_three_args(ctx: BtfTracePointContext) -> i32 {
+pub fn send_reset_packet(ctx: BtfTracePointContext) -> i32 {
     let reason: u32 = ctx.arg(2);
     of_packet(ctx.arg(0), ctx.arg(1), reason)
 }

@@ -205,7 +205,7 @@ const fn without(need: Need) -> &'static str {
         Need::Places => probes::TASKS.effect,
         Need::Retransmit => probes::RETRANSMIT_TWO_ARGS.effect,
         Need::SocketError => probes::SOCKET_ERROR.effect,
-        Need::Packet => probes::SEND_RESET_PACKET_TWO_ARGS.effect,
+        Need::Packet => probes::SEND_RESET_PACKET.effect,
     }
 }
 

@@ -109,14 +109,17 @@ impl Plan {
     fn reset(&mut self, types: &Btf, fields: &Resolved) {
         self.add(probes::RECEIVE_RESET, types, fields);
         let shape = btf::tracepoint(types, "tcp_send_reset");
-        let has_reason = shape.is_some_and(|arguments| arguments > 2);
-        let (socket, packet) = if has_reason {
-            (probes::SEND_RESET_THREE_ARGS, probes::SEND_RESET_PACKET_THREE_ARGS)
-        } else {
-            (probes::SEND_RESET_TWO_ARGS, probes::SEND_RESET_PACKET_TWO_ARGS)
-        };
-        self.add(socket, types, fields);
-        self.add(packet, types, fields);
+        if shape.is_some_and(|arguments| arguments > 2) {
+            self.add(probes::SEND_RESET_THREE_ARGS, types, fields);
+            self.add(probes::SEND_RESET_PACKET, types, fields);
+            return;
+        }
+        self.add(probes::SEND_RESET_TWO_ARGS, types, fields);
+        self.degraded.push(Degraded {
+            what: probes::SEND_RESET_PACKET.name,
+            effect: probes::SEND_RESET_PACKET.effect,
+            reason: "tp_btf/tcp_send_reset tells only of sockets here".to_owned(),
+        });
     }
 
     fn names(&mut self, types: &Btf, fields: &Resolved) {

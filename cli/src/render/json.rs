@@ -130,7 +130,7 @@ impl Render for Json {
         }
         if let Some(reset) = &event.reset {
             let mut inner = object.object("reset");
-            inner.word("direction", if reset.sent { "sent" } else { "received" });
+            inner.word("direction", if reset.sent { "transmit" } else { "receive" });
             inner.optional("reason", reset.reason, |reason, out| {
                 out.push(b'"');
                 out.extend_from_slice(reason.as_bytes());
@@ -185,11 +185,7 @@ fn sent_again(event: &Event, again: &Retransmit, object: &mut Object<'_>) {
     inner.optional("bytes", Some(again.bytes), text::number);
     inner.optional("sequence", again.sequence, text::number);
     inner.optional("attempt", again.attempt, text::number);
-    inner.optional("congestion_state", again.congestion, |state, out| {
-        out.push(b'"');
-        out.extend_from_slice(word::congestion(state).as_bytes());
-        out.push(b'"');
-    });
+    inner.word("congestion_state", again.congestion.map_or("unknown", word::congestion));
     inner.errno(again.error);
     inner.end();
 }

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use agent_common::kind::EventKind as Made;
 use proto::v1::{AddressFamily, CloseCause, ConnectFailureCause, EventKind, RetransmitType, Role, TcpState};
 
 use super::draft::{self, Draft, End, PodName};
-use crate::args::{
-    name::{self, Named},
-    value::{self, Ports, Prefixes, ValueError},
+use crate::{
+    args::{
+        name::{self, Named},
+        value::{self, Ports, Prefixes, ValueError},
+    },
+    show::kind_of,
 };
 
 /// A filter option.
@@ -190,7 +194,8 @@ pub const ENTRIES: &[Entry] = &[
         "Kinds of events: drop,retransmit; \"all\" for every kind",
         |text, draft| {
             if text == "all" {
-                draft.filter.kinds.extend(EventKind::all().map(i32::from));
+                // Those that agents make: an agent refuses the others, rather than never to send one.
+                draft.filter.kinds.extend(Made::ALL.map(|kind| i32::from(kind_of(kind))));
                 return Ok(());
             }
             choices::<EventKind>(text, &mut draft.filter.kinds)
