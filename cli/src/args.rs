@@ -93,7 +93,7 @@ pub enum Command {
     /// Each setting is also a variable (SOCKEYE_NODE_NAME) and a key of the file (node-name). A flag goes before a
     /// variable, a variable before the file.
     Agent(AgentArgs),
-    /// Show events as they happen: connects, failures, drops, retransmits, closes, with their pods
+    /// Show events as they happen: connects, failures, resets, retransmits, closes, with their pods
     #[command(visible_alias = "events")]
     Observe(Box<ObserveArgs>),
     /// Say how the agents are: what they have, what they lack, what was lost

@@ -20,7 +20,7 @@ use crate::tool::Tool;
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   kubectl sockeye observe -n shop --pod cart -f                what happens to the pods cart-…, from now on
-  kubectl sockeye observe -A --kind drop,retransmit            trouble, everywhere
+  kubectl sockeye observe -A --kind retransmit,reset           trouble, everywhere
   kubectl sockeye observe -n shop --not --port 53 --since 5m   the last five minutes, without DNS
   kubectl sockeye observe -n shop -o bcc --tool tcplife        tcplife's columns, with namespace and pod
   sockeye observe --last 20 -o json | jq .                     on a node, from its agent's history")]

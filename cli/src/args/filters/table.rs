@@ -191,7 +191,7 @@ pub const ENTRIES: &[Entry] = &[
     Entry::new(
         "--kind",
         "KIND",
-        "Kinds of events: drop,retransmit; \"all\" for every kind",
+        "Kinds of events: retransmit,reset; \"all\" for every kind",
         |text, draft| {
             if text == "all" {
                 // Those that agents make: an agent refuses the others, rather than never to send one.
