@@ -15,14 +15,20 @@ use crate::{
     begin,
 };
 
-/// Segments of the events of a type; of all of them with "".
+/// What was sent again, of one type, or of all with "". What could not be sent (its original had not left the host, for
+/// example) is told with its errno, and the kernel does not count it.
+fn sent<'a>(ended: &'a Ended, kind: &'a str) -> impl Iterator<Item = &'a Event> {
+    let went_out = |event: &&Event| event.get("retransmit.errno").is_null();
+    let of_kind = move |event: &&Event| kind.is_empty() || event.text("retransmit.type") == kind;
+    ended.events.iter().filter(went_out).filter(of_kind)
+}
+
 fn segments(ended: &Ended, kind: &str) -> u64 {
-    let of_kind = |event: &&Event| kind.is_empty() || event.text("retransmit.type") == kind;
-    ended.events.iter().filter(of_kind).map(|event| event.number("retransmit.segments")).sum()
+    sent(ended, kind).map(|event| event.number("retransmit.segments")).sum()
 }
 
 fn count(ended: &Ended, kind: &str) -> u64 {
-    ended.events.iter().filter(|event| event.text("retransmit.type") == kind).count() as u64
+    sent(ended, kind).count() as u64
 }
 
 /// A tool that looks at one namespace.
@@ -138,7 +144,12 @@ fn data_that_is_lost_is_sent_again_segment_by_segment_as_the_kernel_counts() {
         segments(&ended, "fast"),
         segments(&ended, "loss_recovery"),
     );
-    println!("{} events; kernel: {counted} segments, {counts:?}; told: {told:?}", ended.events.len());
+    let failed: Vec<&str> =
+        ended.events.iter().filter_map(|event| event.get("retransmit.errno_name").as_str()).collect();
+    println!(
+        "{} events, {failed:?}; kernel: {counted} segments, {counts:?}; told: {told:?}",
+        ended.events.len()
+    );
     let [timeouts, fast, slow_start, probes] = counts;
     assert_eq!(told, (counted, timeouts, fast, slow_start));
     assert!(count(&ended, "tlp") <= probes);
