@@ -362,6 +362,47 @@ pub struct Event {
     pub synthetic: bool,
 }
 
+impl Event {
+    /// An event of which nothing is known.
+    pub const BLANK: Self = Self {
+        kinds: Kinds(0),
+        boot_ns: 0,
+        wall_ns: 0,
+        cpu: 0,
+        cookie: None,
+        netns: None,
+        cgroup_id: None,
+        identity_source: IdentitySource::Unknown,
+        family: Family::V4,
+        socket_v6: false,
+        local: None,
+        local_port: None,
+        remote: None,
+        role: Role::Unknown,
+        state: None,
+        process: None,
+        owner: None,
+        user: None,
+        start_ns: None,
+        connect_latency: None,
+        handshake_rtt: None,
+        syn_retransmits: None,
+        backlog: None,
+        queue_time: None,
+        failure: None,
+        close: None,
+        counters: None,
+        payload: None,
+        retransmit: None,
+        reset: None,
+        error: None,
+        start_unknown: false,
+        gap: false,
+        repaired: false,
+        synthetic: false,
+    };
+}
+
 /// Something that was lost, since the last report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {

@@ -123,7 +123,7 @@ pub enum DecodeError {
 /// # Errors
 /// Where the bytes are no record of this build.
 pub fn decode(bytes: &[u8], context: &Context) -> Result<Decoded, DecodeError> {
-    let mut event = BLANK;
+    let mut event = Event::BLANK;
     let Verdict { verdict, generation } = decode_into(bytes, context, &mut event)?;
     Ok(Decoded { event, verdict, generation })
 }
@@ -187,11 +187,22 @@ fn read<T: FromBytes + KnownLayout + Immutable, R>(
     }
 }
 
-fn transition(event: &mut Event, record: &record::Transition, context: &Context) -> Result<(), DecodeError> {
-    socket_event(event, &record.header, &record.socket)?;
-    event.process = process(&record.owner);
+/// A socket and the one process to show with it.
+fn with_process(
+    event: &mut Event,
+    header: &Header,
+    socket: &Socket,
+    owner: &Owner,
+    context: &Context,
+) -> Result<(), DecodeError> {
+    socket_event(event, header, socket)?;
+    event.process = process(owner);
     event.identity_source = identity_source(event, context);
     Ok(())
+}
+
+fn transition(event: &mut Event, record: &record::Transition, context: &Context) -> Result<(), DecodeError> {
+    with_process(event, &record.header, &record.socket, &record.owner, context)
 }
 
 fn connection(event: &mut Event, record: &record::Connection, context: &Context) -> Result<(), DecodeError> {
@@ -217,9 +228,7 @@ fn connection(event: &mut Event, record: &record::Connection, context: &Context)
 }
 
 fn snapshot(event: &mut Event, record: &record::Snapshot, context: &Context) -> Result<(), DecodeError> {
-    socket_event(event, &record.header, &record.socket)?;
-    event.process = process(&record.owner);
-    event.identity_source = identity_source(event, context);
+    with_process(event, &record.header, &record.socket, &record.owner, context)?;
     // The flag of this name lasts as long as the socket does; only this record is the snapshot itself. It
     // is the one event that has a state without a change: both ends are the state that was found.
     event.synthetic = true;
@@ -228,9 +237,7 @@ fn snapshot(event: &mut Event, record: &record::Snapshot, context: &Context) -> 
 }
 
 fn retransmit(event: &mut Event, record: &record::Retransmit, context: &Context) -> Result<(), DecodeError> {
-    socket_event(event, &record.header, &record.socket)?;
-    event.process = process(&record.owner);
-    event.identity_source = identity_source(event, context);
+    with_process(event, &record.header, &record.socket, &record.owner, context)?;
     // The state that the socket is in, at both ends.
     event.state = state_change(&record.header, &record.socket)?;
     event.retransmit = Some(retransmit::of(record));
@@ -239,9 +246,7 @@ fn retransmit(event: &mut Event, record: &record::Retransmit, context: &Context)
 
 /// A RST, or an error of a socket.
 fn trouble(event: &mut Event, record: &record::Trouble, context: &Context) -> Result<(), DecodeError> {
-    socket_event(event, &record.header, &record.socket)?;
-    event.process = process(&record.owner);
-    event.identity_source = identity_source(event, context);
+    with_process(event, &record.header, &record.socket, &record.owner, context)?;
     event.state = state_change(&record.header, &record.socket)?;
     // An abort wipes the address before it tells of the error: unspecified means that it is not known.
     let is_closed = record.socket.new_state == TcpState::Close.number();
@@ -290,45 +295,6 @@ fn syscall_connect(
     event.identity_source = identity_source(event, context);
     Ok(())
 }
-
-/// An event of which nothing is known.
-pub const BLANK: Event = Event {
-    kinds: Kinds(0),
-    boot_ns: 0,
-    wall_ns: 0,
-    cpu: 0,
-    cookie: None,
-    netns: None,
-    cgroup_id: None,
-    identity_source: IdentitySource::Unknown,
-    family: Family::V4,
-    socket_v6: false,
-    local: None,
-    local_port: None,
-    remote: None,
-    role: Role::Unknown,
-    state: None,
-    process: None,
-    owner: None,
-    user: None,
-    start_ns: None,
-    connect_latency: None,
-    handshake_rtt: None,
-    syn_retransmits: None,
-    backlog: None,
-    queue_time: None,
-    failure: None,
-    close: None,
-    counters: None,
-    payload: None,
-    retransmit: None,
-    reset: None,
-    error: None,
-    start_unknown: false,
-    gap: false,
-    repaired: false,
-    synthetic: false,
-};
 
 /// What every record's header says, and nothing else. Each field by itself: most are `None`, which is one byte, and not
 /// the whole event has to be written.

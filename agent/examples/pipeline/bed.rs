@@ -4,7 +4,7 @@
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use agent::{
-    decode::{BLANK, Context, decode_into},
+    decode::{Context, decode_into},
     engine::{Routing, Sink as _},
     event::Event,
     filter::compile::Compiled,
@@ -56,7 +56,7 @@ impl Bed {
         let queue = Arc::new(Queue::new(QUEUE));
         exchange.add(1, "benchmark".to_owned(), wish, Arc::clone(&queue));
         let compiled = exchange.compiled();
-        Self { exchange, compiled, queue, batch: Batch::default(), event: BLANK }
+        Self { exchange, compiled, queue, batch: Batch::default(), event: Event::BLANK }
     }
 
     /// Takes a record in, as the engine's thread does.

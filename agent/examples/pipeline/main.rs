@@ -25,7 +25,8 @@ mod sample;
 use std::{hint::black_box, ops::Range, process::ExitCode};
 
 use agent::{
-    decode::{BLANK, decode, decode_into},
+    decode::{decode, decode_into},
+    event::Event,
     hub::Naming as _,
     wire::{Encoder, Origin, convert::convert},
 };
@@ -108,7 +109,7 @@ impl Pipeline {
     fn ours(&self, bed: &mut Bed, encoding: Encoding, last: Stage) -> Done {
         let mut done = Done::default();
         if last == Stage::Decoded {
-            let mut event = BLANK;
+            let mut event = Event::BLANK;
             for place in &self.records {
                 let decoded = decode_into(&self.ring[place.clone()], &CONTEXT, &mut event);
                 done.events += black_box(decoded).map_or(0, |_| kinds(black_box(&event).kinds.0));

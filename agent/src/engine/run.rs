@@ -9,6 +9,7 @@ use std::{future::Future, ops::ControlFlow, pin::pin, time::Duration};
 use super::{Engine, EngineError, Routing, Sink, losses::Losses};
 use crate::{
     decode::{self, Context, Verdict},
+    event::Event,
     host::clock::{Clock, boot_ns},
 };
 
@@ -126,7 +127,7 @@ impl Engine {
         let mut records = 0;
         let compiled = &self.compiled;
         let in_force = self.object.generation();
-        let mut event = decode::BLANK;
+        let mut event = Event::BLANK;
         let context = &Context { reset_reasons: self.reset_reasons, ..*context };
         // The rare one first: a new cgroup has to be known before the events of its processes.
         for ring in self.rings.iter_mut().rev() {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::{ContainerKind, Workload, pods::Seen};
-use crate::event::{Comm, Event, Family, IdentitySource, Kinds, Process, Relation, Role};
+use crate::event::{Comm, Event, Kinds, Process, Relation};
 
 /// A moment in 2025, in nanoseconds.
 pub const EPOCH_NS: u64 = 1_750_000_000_000_000_000;
@@ -62,43 +62,7 @@ pub fn typical(number: u32) -> Seen {
 
 /// An event of which nothing is known but its time.
 pub fn event() -> Event {
-    Event {
-        kinds: Kinds::default(),
-        boot_ns: 1_000_000_000_000,
-        wall_ns: EPOCH_NS,
-        cpu: 0,
-        cookie: None,
-        netns: None,
-        cgroup_id: None,
-        identity_source: IdentitySource::Unknown,
-        family: Family::V4,
-        socket_v6: false,
-        local: None,
-        local_port: None,
-        remote: None,
-        role: Role::Unknown,
-        state: None,
-        process: None,
-        owner: None,
-        user: None,
-        start_ns: None,
-        connect_latency: None,
-        handshake_rtt: None,
-        syn_retransmits: None,
-        backlog: None,
-        queue_time: None,
-        failure: None,
-        close: None,
-        counters: None,
-        payload: None,
-        retransmit: None,
-        reset: None,
-        error: None,
-        start_unknown: false,
-        gap: false,
-        repaired: false,
-        synthetic: false,
-    }
+    Event { kinds: Kinds::default(), boot_ns: 1_000_000_000_000, wall_ns: EPOCH_NS, ..Event::BLANK }
 }
 
 /// A process that began `start_ns` after the machine.

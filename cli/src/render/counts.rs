@@ -163,7 +163,8 @@ impl Field {
     }
 }
 
-fn or_dash<T>(value: Option<T>, out: &mut Vec<u8>, write: impl FnOnce(T, &mut Vec<u8>)) {
+/// Appends the value where there is one.
+pub(super) fn or_dash<T>(value: Option<T>, out: &mut Vec<u8>, write: impl FnOnce(T, &mut Vec<u8>)) {
     match value {
         Some(value) => write(value, out),
         None => out.push(b'-'),

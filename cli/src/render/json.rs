@@ -131,11 +131,7 @@ impl Render for Json {
         if let Some(reset) = &event.reset {
             let mut inner = object.object("reset");
             inner.word("direction", if reset.sent { "transmit" } else { "receive" });
-            inner.optional("reason", reset.reason, |reason, out| {
-                out.push(b'"');
-                out.extend_from_slice(reason.as_bytes());
-                out.push(b'"');
-            });
+            inner.name("reason", reset.reason.unwrap_or_default());
             state_now(event, &mut inner);
             inner.end();
         }

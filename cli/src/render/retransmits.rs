@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::Render;
+use super::{Render, counts::or_dash};
 use crate::{args::Format, text, view::Row};
 
 /// Connections that are told apart; the segments of all others are one number.
@@ -115,13 +115,6 @@ fn end_point(address: Option<IpAddr>, port: Option<u16>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"]#");
     or_dash(port, out, text::number);
     text::pad(start, 20, false, out);
-}
-
-fn or_dash<T>(value: Option<T>, out: &mut Vec<u8>, write: impl FnOnce(T, &mut Vec<u8>)) {
-    match value {
-        Some(value) => write(value, out),
-        None => out.push(b'-'),
-    }
 }
 
 #[cfg(test)]

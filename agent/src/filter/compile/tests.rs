@@ -13,7 +13,7 @@ use proptest::{
 
 use super::{Compiled, Request, Surroundings, accepted, compile, everything, explain};
 use crate::{
-    event::{Comm, Event, EventKind, Family, IdentitySource, Kinds, Process, Role},
+    event::{Comm, Event, EventKind, Family, Kinds, Process},
     filter::{Conjunction, Filter, Prefix},
 };
 
@@ -252,43 +252,7 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 fn blank() -> Event {
-    Event {
-        kinds: Kinds(u32::MAX),
-        boot_ns: 0,
-        wall_ns: 0,
-        cpu: 0,
-        cookie: None,
-        netns: None,
-        cgroup_id: None,
-        identity_source: IdentitySource::Unknown,
-        family: Family::V4,
-        socket_v6: false,
-        local: None,
-        local_port: None,
-        remote: None,
-        role: Role::Unknown,
-        state: None,
-        process: None,
-        owner: None,
-        user: None,
-        start_ns: None,
-        connect_latency: None,
-        handshake_rtt: None,
-        syn_retransmits: None,
-        backlog: None,
-        queue_time: None,
-        failure: None,
-        close: None,
-        counters: None,
-        payload: None,
-        retransmit: None,
-        reset: None,
-        error: None,
-        start_unknown: false,
-        gap: false,
-        repaired: false,
-        synthetic: false,
-    }
+    Event { kinds: Kinds(u32::MAX), ..Event::BLANK }
 }
 
 /// Sends an event through the kernel's model and says what each request gets, and what it should get.

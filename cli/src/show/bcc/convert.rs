@@ -9,8 +9,8 @@ use std::{
 
 use agent_common::event::{
     Close, CloseHow, Comm, CongestionState, Counters, Event, EventKind, Failure, FailureCause, Family,
-    IdentitySource, Initiator, Payload, Process, Relation, Reset, Retransmit, RetransmitType, Role,
-    SocketError, StateChange, TcpState,
+    Initiator, Payload, Process, Relation, Reset, Retransmit, RetransmitType, Role, SocketError, StateChange,
+    TcpState,
 };
 use proto::v1::{self, event::Detail};
 
@@ -36,7 +36,6 @@ pub fn convert(event: &v1::Event) -> Option<Event> {
         cookie: socket.cookie,
         netns: socket.netns,
         cgroup_id: socket.cgroup_id,
-        identity_source: IdentitySource::Unknown,
         family: if is_v6 { Family::V6 } else { Family::V4 },
         socket_v6: socket.ipv6_socket,
         local: local_ip,
@@ -47,27 +46,15 @@ pub fn convert(event: &v1::Event) -> Option<Event> {
             Ok(v1::Role::Server) => Role::Server,
             _ => Role::Unknown,
         },
-        state: None,
         process: event.process.as_ref().map(process),
         owner: event.owner.as_ref().map(process),
         user: event.user.as_ref().map(process),
         start_ns: socket.start_time.map(|time| nanoseconds(Some(&time))),
-        connect_latency: None,
-        handshake_rtt: None,
-        syn_retransmits: None,
-        backlog: None,
-        queue_time: None,
-        failure: None,
-        close: None,
-        counters: None,
-        payload: None,
-        retransmit: None,
-        reset: None,
-        error: None,
         start_unknown: event.start_unknown,
         gap: event.gap,
         repaired: event.repaired,
         synthetic: event.synthetic,
+        ..Event::BLANK
     };
     detail(event, &mut converted);
     Some(converted)
